@@ -1,0 +1,1 @@
+//! A simulated MPS device in libtorch's dispatcher.

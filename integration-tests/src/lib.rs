@@ -1,0 +1,1 @@
+//! A small trading system whose functions carry backstop's attributes.

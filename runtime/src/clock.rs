@@ -1,0 +1,58 @@
+//! The one place that knows the time.
+//!
+//! A [`Tick`] is a point in time in nanoseconds since the program first asked. Judges and layers are given ticks; they never
+//! ask for the time themselves, so that tests drive them without sleeping.
+
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+/// A point in time, in nanoseconds since the first reading of this process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Tick(u64);
+
+impl Tick {
+    /// Later than every other tick: a deadline that never comes.
+    pub const NEVER: Tick = Tick(u64::MAX);
+
+    /// The monotonic time now.
+    #[must_use]
+    pub fn now() -> Self {
+        Self::of(Instant::now())
+    }
+
+    /// The tick of an instant; instants before the first reading are tick 0.
+    #[must_use]
+    pub fn of(instant: Instant) -> Self {
+        static BASE: OnceLock<Instant> = OnceLock::new();
+        let base = BASE.get_or_init(|| instant.checked_sub(Duration::from_secs(1)).unwrap_or(instant));
+        Self(nanos(instant.saturating_duration_since(*base)))
+    }
+
+    /// A tick from its nanoseconds.
+    #[must_use]
+    pub const fn from_nanos(nanos: u64) -> Self {
+        Self(nanos)
+    }
+
+    /// The nanoseconds since the first reading.
+    #[must_use]
+    pub const fn as_nanos(self) -> u64 {
+        self.0
+    }
+
+    /// The time from `earlier` to here; zero where `earlier` is later.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+
+    /// This much later; [`NEVER`](Self::NEVER) where that is beyond 584 years.
+    #[must_use]
+    pub fn after(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(nanos(duration)))
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,46 @@
+//! Every fact that can be reported. One event is made where the fact is known, and handed to [`observe`](crate::observe).
+
+use std::time::Duration;
+
+use crate::guard::{Outcome, Rejection};
+use crate::site::Site;
+
+/// A fact about a call, a function or this library itself.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// An attempt began.
+    Started { site: &'static Site, attempt: u32 },
+    /// A call ended.
+    Finished { site: &'static Site, outcome: Outcome, elapsed: Duration, attempt: u32 },
+    /// A call is slow: its warn time passed.
+    Slow { site: &'static Site, elapsed: Duration, limit: Duration },
+    /// Another attempt follows after `pause`.
+    Retrying { site: &'static Site, attempt: u32, pause: Duration },
+    /// A layer refused a call.
+    Rejected { site: &'static Site, by: Rejection },
+    /// The breaker of a function changed: 0 closed, 1 open, 2 half-open.
+    BreakerChanged { site: &'static Site, state: u8 },
+    /// The fallback of `fallback = path` is called.
+    FellBack { site: &'static Site },
+    /// One poll lasts longer than the policy's `blocked_after`.
+    Blocked { site: &'static Site, thread: &'a str, elapsed: Duration },
+    /// That poll came back.
+    Unblocked { site: &'static Site, thread: &'a str, elapsed: Duration },
+    /// A body that blocks its thread has outlived its caller.
+    Orphaned { site: &'static Site },
+    /// It ended.
+    OrphanEnded { site: &'static Site, elapsed: Duration },
+    /// A tensor function moved to the CPU after a device fault.
+    DeviceFallback { site: &'static Site, device: &'a str, class: &'static str, reason: &'a str },
+    /// A tensor function now starts on the device (0) or on the CPU (1).
+    DeviceRouted { site: &'static Site, cpu: bool },
+    /// Policies came into force.
+    PolicyLoaded { generation: u64, path: Option<&'a str> },
+    /// A policy file was refused; the last good one stays in force.
+    PolicyRefused { message: &'a str },
+    /// A fault was injected.
+    Injected { site: &'static Site, fault: &'static str },
+    /// Something was dropped because a bound was reached or a sink failed: `what` names it.
+    Dropped { what: &'static str },
+}
