@@ -9,8 +9,8 @@ use crate::site::Site;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
-    /// An attempt began.
-    Started { site: &'static Site, attempt: u32 },
+    /// A call began.
+    Started { site: &'static Site },
     /// A call ended.
     Finished { site: &'static Site, outcome: Outcome, elapsed: Duration, attempt: u32 },
     /// A call is slow: its warn time passed.

@@ -8,9 +8,11 @@ mod incident;
 pub mod policy;
 #[doc(hidden)]
 pub mod private;
+mod observe;
 mod site;
+mod watchdog;
 
 pub use flight::{Beat, Node, Polling, Tree, snapshot};
-pub use guard::{Outcome, Rejection, TimeoutError, TimeoutKind};
+pub use guard::{Hold, Outcome, Rejection, TimeoutError, TimeoutKind, beat, beat_with, cancelled, carry, carry_blocking, Carried, deadline, hold, is_cancelled, remaining};
 pub use incident::IncidentId;
 pub use site::{Kind, Settings, Site, sites};

@@ -11,3 +11,13 @@ impl fmt::Display for IncidentId {
         write!(f, "#{}", self.0)
     }
 }
+use crate::flight::{CallId, Record, View};
+use crate::clock::Tick;
+pub(crate) struct Finding;
+impl Finding {
+    pub(crate) fn limit(_: CallId, _: &Record, _: &View, _: Tick) -> Self { Self }
+    pub(crate) fn idle(_: CallId, _: &Record, _: &View, _: Tick) -> Self { Self }
+    pub(crate) fn blocked(_: CallId, _: &Record, _: &View, _: std::time::Duration, _: String, _: Tick) -> Self { Self }
+}
+pub(crate) fn reserve() -> IncidentId { IncidentId(1) }
+pub(crate) fn open(_: IncidentId, _: Finding) {}

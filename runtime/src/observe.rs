@@ -1,0 +1,2 @@
+//! x
+pub(crate) fn event(_: &crate::event::Event<'_>) {}
