@@ -128,3 +128,45 @@ pub(crate) fn views() -> impl Iterator<Item = (CallId, &'static Record, View)> {
         })
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Tick;
+    use crate::flight::{FIRED, Limits};
+    use std::collections::HashSet;
+    use std::thread;
+
+    #[test]
+    fn places_are_used_again_and_never_shared() {
+        let workers: Vec<_> = (0..4).map(|_| thread::spawn(take_and_give_back)).collect();
+        for worker in workers {
+            worker.join().unwrap();
+        }
+    }
+
+    fn take_and_give_back() {
+        let mut held = Vec::new();
+        for round in 0..2_000_usize {
+            let ticket = Ticket::take(None).unwrap();
+            assert_eq!(ticket.record().flags(), 0, "a fresh record has no flags");
+            ticket.record().limit(&Limits::alarm(Tick::NEVER));
+            assert!(ticket.record().raise(ticket.id().generation, FIRED));
+            held.push(ticket);
+            if round % 3 != 0 {
+                held.swap_remove(round % held.len());
+            }
+        }
+        let ids: HashSet<_> = held.iter().map(Ticket::id).collect();
+        assert_eq!(ids.len(), held.len());
+    }
+
+    #[test]
+    fn a_flag_for_a_call_that_ended_is_refused() {
+        let ticket = Ticket::take(None).unwrap();
+        let (id, record) = (ticket.id(), ticket.record());
+        drop(ticket);
+        assert!(!record.raise(id.generation, FIRED));
+        assert!(running(id).is_none());
+    }
+}
