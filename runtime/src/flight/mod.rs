@@ -35,3 +35,10 @@ use crate::clock::Tick;
 pub fn snapshot() -> Tree {
     Tree::of(views().filter(|(_, _, view)| !view.alarm).collect(), Tick::now())
 }
+
+/// A call and its callers alone: what a report shows where the whole tree would cost too much.
+pub(crate) fn path(call: CallId, now: Tick) -> Tree {
+    let callers = std::iter::successors(Some(call), |id| running(*id)?.parent());
+    let views = callers.filter_map(|id| running(id).and_then(|record| Some((id, record, record.view()?))));
+    Tree::of(views.collect(), now)
+}

@@ -71,7 +71,7 @@ impl Call {
             limit,
             set_by: policy.total.origin.clone(),
         });
-        observe::event(&Event::Started { site });
+        observe::event(&Event::Started { site, at: started, attempt: 1 });
         let attempts = policy.retry.value.as_ref().map_or(1, |retry| retry.attempts.max(1));
         Some(Self {
             site,
@@ -101,6 +101,9 @@ impl Call {
         let now = self.clock.now();
         self.attempt += 1;
         self.ending = None;
+        if self.attempt > 1 {
+            observe::event(&Event::Started { site: self.site, at: now, attempt: self.attempt });
+        }
         let (deadline, inherited) = self.deadline(now);
         // A caller that polls us ends us by dropping us: only where it does not is its deadline ours to watch.
         let watched = deadline.as_ref().filter(|_| !inherited || self.caller.as_ref().is_some_and(|caller| caller.carried));
@@ -313,7 +316,7 @@ impl Call {
         {
             idle::up(caller.call, |record| record.beat(now));
         }
-        observe::event(&Event::Finished { site: self.site, outcome, elapsed: now.since(self.started), attempt: self.attempt });
+        observe::event(&Event::Finished { site: self.site, at: now, outcome, elapsed: now.since(self.started), attempt: self.attempt });
     }
 }
 

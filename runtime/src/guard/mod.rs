@@ -6,6 +6,7 @@ mod context;
 mod deadline;
 mod future;
 mod idle;
+mod isolate;
 mod outcome;
 mod returned;
 
@@ -13,6 +14,7 @@ pub use cancel::{cancelled, is_cancelled};
 pub(crate) use context::Context;
 pub use deadline::{Carried, carry, carry_blocking, deadline, remaining};
 pub use future::Guarded;
+pub use isolate::{Isolated, isolated};
 pub use idle::{Hold, beat, beat_with, hold};
 pub use outcome::{Outcome, Rejection, TimeoutError, TimeoutKind};
 pub use returned::{Returned, Returns, Value};

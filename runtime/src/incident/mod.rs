@@ -1,6 +1,15 @@
 //! Joins findings, call tree, system state and recent events into one report.
 
+mod finding;
+pub(crate) mod inbox;
+mod kind;
+pub(crate) mod recorder;
+mod ring;
+
 use std::fmt;
+
+pub(crate) use finding::Finding;
+pub use kind::IncidentKind;
 
 /// The number of an incident in this process, from 1; printed as `#1`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -11,13 +20,14 @@ impl fmt::Display for IncidentId {
         write!(f, "#{}", self.0)
     }
 }
-use crate::flight::{CallId, Record, View};
-use crate::clock::Tick;
-pub(crate) struct Finding;
-impl Finding {
-    pub(crate) fn limit(_: CallId, _: &Record, _: &View, _: Tick) -> Self { Self }
-    pub(crate) fn idle(_: CallId, _: &Record, _: &View, _: Tick) -> Self { Self }
-    pub(crate) fn blocked(_: CallId, _: &Record, _: &View, _: std::time::Duration, _: String, _: Tick) -> Self { Self }
+
+/// The number for a finding that is opened in a moment, or never: numbers may be missing.
+pub(crate) fn reserve() -> IncidentId {
+    static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
+    IncidentId(NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed))
 }
-pub(crate) fn reserve() -> IncidentId { IncidentId(1) }
-pub(crate) fn open(_: IncidentId, _: Finding) {}
+
+/// Hands a finding to the reporter; never waits.
+pub(crate) fn open(id: IncidentId, finding: Finding) {
+    inbox::post(inbox::Work::Finding(id, Box::new(finding)));
+}

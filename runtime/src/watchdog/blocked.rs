@@ -6,7 +6,8 @@ use std::time::Duration;
 use crate::clock::Tick;
 use crate::event::Event;
 use crate::flight::{self, CallId, Record, View};
-use crate::incident::{self, Finding};
+use super::finding;
+use crate::incident;
 use crate::observe;
 use crate::site::Site;
 
@@ -42,7 +43,7 @@ impl Episodes {
         if !self.0.contains_key(&id) {
             observe::event(&Event::Blocked { site, thread: &thread, elapsed });
         }
-        incident::open(incident::reserve(), Finding::blocked(id, record, view, elapsed, thread.clone(), now));
+        incident::open(incident::reserve(), finding::blocked(id, record, view, elapsed, thread.clone(), now));
         let since = Tick::from_nanos(now.as_nanos().saturating_sub(u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX)));
         self.0.insert(id, Episode { site, polls: view.polls, thread, since, report_at: elapsed * 2 });
     }

@@ -3,6 +3,7 @@
 //! `judge` decides (pure: what is known and the time → what is due), `sweep` applies it to the whole table, this file is the thread.
 
 mod blocked;
+mod finding;
 mod judge;
 mod sweep;
 
@@ -48,13 +49,6 @@ fn thread() -> Option<&'static Thread> {
         .as_ref()
 }
 
-/// How late the last look was; read by the metrics.
-pub(crate) fn lag() -> Duration {
-    Duration::from_nanos(LAG.load(Relaxed))
-}
-
-static LAG: AtomicU64 = AtomicU64::new(0);
-
 fn watch() {
     let mut episodes = blocked::Episodes::default();
     loop {
@@ -65,7 +59,6 @@ fn watch() {
         let next = sweep::sweep(&mut episodes, now).min(latest);
         PLANNED.store(next.as_nanos(), SeqCst);
         thread::park_timeout(next.since(Tick::now()));
-        let late = Tick::now().since(next);
-        LAG.store(u64::try_from(late.as_nanos()).unwrap_or(u64::MAX), Relaxed);
+        observe::event(&Event::WatchdogLag { lag: Tick::now().since(next) });
     }
 }

@@ -1,11 +1,12 @@
 //! One look at the whole table.
 
 use super::blocked::Episodes;
+use super::finding;
 use super::judge::{self, Due, Expiry};
 use crate::clock::Tick;
 use crate::event::Event;
 use crate::flight::{self, CallId, FIRED, REPORTED, Record, SILENT, View, WARNED};
-use crate::incident::{self, Finding};
+use crate::incident;
 use crate::observe;
 
 /// Does what is due at `now` for every call; when something is due next.
@@ -51,7 +52,7 @@ pub(crate) fn expire(id: CallId, record: &Record, view: &View, now: Tick) -> Opt
         observe::event(&Event::Slow { site, elapsed, limit: view.deadline.since(view.started) });
     }
     if report && record.raise(view.generation, REPORTED) {
-        incident::open(incident::reserve(), Finding::limit(id, record, view, now));
+        incident::open(incident::reserve(), finding::limit(id, record, view, now));
     }
     let expiry = expired?;
     end(id, record, view, expiry, now);
@@ -70,8 +71,8 @@ fn end(id: CallId, record: &Record, view: &View, expiry: Expiry, now: Tick) {
         // The number stands in the record before the flag that makes the call look for it; the tree is read before the call can end.
         let incident = incident::reserve();
         let finding = match expiry {
-            Expiry::Limit => Finding::limit(id, record, view, now),
-            Expiry::Idle => Finding::idle(id, record, view, now),
+            Expiry::Limit => finding::limit(id, record, view, now),
+            Expiry::Idle => finding::idle(id, record, view, now),
         };
         record.set_incident(incident.0);
         if record.raise(view.generation, flag) {
