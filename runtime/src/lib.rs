@@ -5,6 +5,9 @@ mod event;
 mod flight;
 mod guard;
 mod incident;
+#[cfg(feature = "inject")]
+pub mod inject;
+mod observe;
 pub mod policy;
 #[doc(hidden)]
 pub mod private;

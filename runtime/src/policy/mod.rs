@@ -4,16 +4,28 @@
 //! `file` reads TOML with positions, `check` judges what it says, `merge` applies the precedence, `active` holds what is in force and swaps
 //! it, `watch` reloads, `explain` prints who won. This module must not know of running calls.
 
+mod active;
 mod channel;
+mod check;
+mod environment;
+mod file;
 mod glob;
+mod merge;
 mod nearest;
 mod origin;
+mod problem;
 mod rules;
+mod set;
 mod settings;
 
 pub use channel::{Channel, ChannelKind, WebhookFormat};
 pub use glob::Pattern;
+#[cfg(feature = "inject")]
+pub(crate) use nearest::nearest;
 pub use origin::{Origin, Set};
-pub use settings::{
-    Breaker, DevicePolicy, Escalation, OnLate, OnTimeout, Policy, RateLimit, Retry, RetryOn, Severity, WarnAt,
-};
+pub use problem::{PolicyError, PolicyProblem};
+pub use settings::{Breaker, DevicePolicy, Escalation, OnLate, OnTimeout, Policy, RateLimit, Retry, RetryOn, Severity, WarnAt};
+
+#[cfg(feature = "inject")]
+pub(crate) use active::injected;
+pub(crate) use active::{channels, generation, install, load, of};

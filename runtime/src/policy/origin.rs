@@ -59,7 +59,6 @@ pub struct Set<T> {
     pub origin: Origin,
 }
 
-
 impl<T> Set<T> {
     /// A value that nobody but this library set.
     pub(crate) const fn built_in(value: T) -> Self {

@@ -147,6 +147,13 @@ pub struct Breaker {
     pub open: Duration,
 }
 
+impl Breaker {
+    /// What a `breaker` table leaves out.
+    pub(crate) const fn built_in() -> Self {
+        Self { failures: 5, window: Duration::from_secs(60), open: Duration::from_secs(30) }
+    }
+}
+
 /// Spaces calls out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RateLimit {
@@ -156,6 +163,13 @@ pub struct RateLimit {
     pub per: Duration,
     /// How long a call may wait for its turn before it is refused.
     pub wait: Duration,
+}
+
+impl RateLimit {
+    /// What a `rate_limit` table leaves out; it must say `permits`, which are therefore none here.
+    pub(crate) const fn built_in() -> Self {
+        Self { permits: 0, per: Duration::from_secs(1), wait: Duration::ZERO }
+    }
 }
 
 /// One step of an escalation.
