@@ -11,6 +11,7 @@ mod observe;
 pub mod policy;
 #[doc(hidden)]
 pub mod private;
+mod resilience;
 mod site;
 
 pub use flight::{Beat, Node, Polling, Tree, snapshot};
