@@ -4,6 +4,13 @@
 //! `file` reads TOML with positions, `merge` applies the precedence, `active` holds what is in force and swaps it, `watch` reloads,
 //! `explain` prints who won. This module must not know of running calls.
 
+mod channel;
+mod origin {
+    pub use super::Origin;
+}
+
+pub use channel::{Channel, ChannelKind, WebhookFormat};
+
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
