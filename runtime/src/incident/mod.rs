@@ -32,6 +32,7 @@ use std::time::{Duration, Instant};
 pub(crate) use finding::Finding;
 pub use kept::incidents;
 pub use kind::IncidentKind;
+pub(crate) use kind::SEVERITIES;
 pub use program::Program;
 pub(crate) use render::tree;
 pub use report::{FunctionProgress, Incident, RecentEvent};

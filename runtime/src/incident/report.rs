@@ -78,7 +78,7 @@ pub struct Incident {
 pub struct RecentEvent {
     /// How long before the incident; zero for later ones.
     pub ago: Duration,
-    /// What happened: `started`, `finished`, `retrying` …
+    /// What happened: `finished`, `retrying`, `breaker_changed` …
     pub what: &'static str,
     /// The function; `None` for the process as a whole.
     pub function: Option<&'static str>,

@@ -180,7 +180,7 @@ fn periodic() {
     survive(metrics::exporter::fold);
     // Taken out while they run, so that work may register work.
     let mut all = std::mem::take(&mut *lock(&PERIODIC));
-    all.iter_mut().for_each(|work| survive(work));
+    all.iter_mut().for_each(survive);
     let mut registered = lock(&PERIODIC);
     all.append(&mut registered);
     *registered = all;

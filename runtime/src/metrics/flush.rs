@@ -14,7 +14,7 @@ use super::names;
 use super::process;
 use super::tally::{self, Durations, Tally};
 use crate::guard::Outcome;
-use crate::incident::IncidentKind;
+use crate::incident::{IncidentKind, SEVERITIES};
 use crate::policy::Severity;
 use crate::site::{Kind, Site};
 
@@ -96,7 +96,7 @@ impl Facade<'_> {
             if !group.sites.iter().any(|site| kind.concerns(site.kind())) {
                 continue;
             }
-            for severity in Severity::ALL {
+            for severity in SEVERITIES {
                 let count = total(&group.sites, |tally| tally.incidents(kind, severity));
                 // At 0 from the start: the severity that the kind has by default, and the one that calls for a person.
                 if count > 0 || severity == kind.severity() || severity == Severity::Critical {
@@ -148,7 +148,7 @@ impl Facade<'_> {
     fn process_incidents(&self) {
         for kind in IncidentKind::ALL {
             let of_the_process = !kind.concerns(Kind::TimeoutAsync) && !kind.concerns(Kind::SafeMpsOp);
-            for severity in Severity::ALL {
+            for severity in SEVERITIES {
                 let count = process::incidents(kind, severity);
                 if count > 0 || (of_the_process && severity == kind.severity()) {
                     let labels = [("function", ""), ("kind", kind.as_str()), ("severity", severity.as_str())];

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::names::DROPPED_WHAT;
-use crate::incident::IncidentKind;
+use crate::incident::{IncidentKind, SEVERITIES};
 use crate::policy::Severity;
 
 /// More runtimes than this are not told apart.
@@ -14,8 +14,8 @@ const RUNTIMES: usize = 64;
 
 static DROPPED: [AtomicU64; DROPPED_WHAT.len()] = [const { AtomicU64::new(0) }; DROPPED_WHAT.len()];
 /// Incidents that are no function's.
-static INCIDENTS: [[AtomicU64; Severity::ALL.len()]; IncidentKind::ALL.len()] =
-    [const { [const { AtomicU64::new(0) }; Severity::ALL.len()] }; IncidentKind::ALL.len()];
+static INCIDENTS: [[AtomicU64; SEVERITIES.len()]; IncidentKind::ALL.len()] =
+    [const { [const { AtomicU64::new(0) }; SEVERITIES.len()] }; IncidentKind::ALL.len()];
 static WATCHDOG_LAG: AtomicU64 = AtomicU64::new(0);
 static POLICY_GENERATION: AtomicU64 = AtomicU64::new(0);
 static POLICY_REFUSED: AtomicU64 = AtomicU64::new(0);
