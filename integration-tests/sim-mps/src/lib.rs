@@ -40,8 +40,8 @@
 //! - **Limits of its own**: of what MPS refuses only float64 (tensors, not scalars) and mixed placement are refused unasked; other dtypes,
 //!   sizes and configurations fail only when ordered. There are no sparse or quantized tensors on the device, and which
 //!   operators a Mac lacks is not known here.
-//! - **Choices made above the dispatcher**: a few composites pick their algorithm by device (oneDNN's LSTM, flash attention on the CPU). They run
-//!   here in their plain form, and agree with the CPU but for rounding.
+//! - **Choices made above the dispatcher**: a few composites pick their algorithm by device before any kernel is asked (recurrent layers, flash
+//!   attention on the CPU). They run here in their plain form, and agree with the CPU but for rounding.
 //! - **A choice of tch's own**: formatting a small tensor on MPS panics, here and on a Mac, because tch converts it to float64 first.
 //!
 //! # Elsewhere
