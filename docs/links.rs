@@ -63,7 +63,8 @@ fn normal(path: &Path) -> PathBuf {
     normal
 }
 
-fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
+/// All files with this extension, in subfolders too.
+pub fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let path = entry.path();
