@@ -26,6 +26,12 @@ impl Problem {
         self
     }
 
+    /// Adds the thing to try before all others.
+    pub fn first(mut self, line: impl Into<String>) -> Self {
+        self.help.insert(0, line.into());
+        self
+    }
+
     /// A file or folder that could not be used: `doing` is "create", "read" and the like.
     pub fn file(doing: &str, path: &Path, error: &io::Error) -> Self {
         Self::new(format!("cannot {doing} {}: {error}", path.display()))

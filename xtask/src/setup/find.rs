@@ -36,7 +36,7 @@ pub fn existing() -> Done<Option<Found>> {
         let any_version = env::var_os("LIBTORCH_BYPASS_VERSION_CHECK").is_some();
         let libtorch = if any_version { Libtorch::of_any_version(&folder) } else { Libtorch::at(&folder) };
         let libtorch = libtorch.map_err(|reason| {
-            by_hand(format!("LIBTORCH is set, but {reason}")).help("or unset LIBTORCH, and a fitting one is looked for or made")
+            by_hand(format!("LIBTORCH is set, but {reason}")).first("unset LIBTORCH, and a fitting one is looked for or made")
         })?;
         return Ok(Some(Found { libtorch, source: Source::Environment }));
     }

@@ -50,11 +50,15 @@ fn make(cache: &Path, platform: &Platform) -> Done<Libtorch> {
     println!("making libtorch {VERSION} for {} in {}", platform.name(), cache.display());
     let work = cache.join("unfinished");
     remove(&work)?;
-    let unpacked = fetch_and_unpack(&work, platform)?;
-    let copy = cache::copy(cache, platform);
-    remove(&copy)?;
-    fs::rename(&unpacked, &copy).map_err(|error| Problem::file("create", &copy, &error))?;
+    let made = fetch_and_unpack(&work, platform).and_then(|unpacked| put_in_place(&unpacked, &cache::copy(cache, platform)));
     remove(&work)?;
+    made
+}
+
+/// The whole folder appears in one step, so that no other run ever sees half of it.
+fn put_in_place(unpacked: &Path, copy: &Path) -> Done<Libtorch> {
+    remove(copy)?;
+    fs::rename(unpacked, copy).map_err(|error| Problem::file("create", copy, &error))?;
     Libtorch::at(&copy.join("torch")).map_err(|reason| by_hand(format!("the wheels hold no libtorch: {reason}")))
 }
 

@@ -17,7 +17,7 @@ use std::process::ExitCode;
 
 use lexopt::prelude::*;
 
-use crate::problem::Done;
+use crate::problem::{Done, Problem};
 use crate::workspace;
 use find::{Found, Source};
 use libtorch::Libtorch;
@@ -85,12 +85,11 @@ fn link_to(found: &Found) -> Done {
     link::point_at(&found.libtorch, &workspace::root().join(workspace::LINK))
 }
 
-/// The problem that no ready libtorch is to be had, and the way out that always works.
-fn by_hand(what: impl Into<String>) -> crate::problem::Problem {
-    crate::problem::Problem::new(what)
-        .help(format!("get libtorch {VERSION} yourself and name its folder: LIBTORCH=/path/to/libtorch cargo xtask setup"))
-        .help("that folder holds include/ and lib/; `pip install torch==2.13.0` makes one too: site-packages/torch")
-        .help("everything but device fallback and the demo works without libtorch: cargo test")
+/// The problem that no ready libtorch is to be had, and the ways out that always work.
+fn by_hand(what: impl Into<String>) -> Problem {
+    Problem::new(what)
+        .help(format!("name a folder with libtorch {VERSION} (include/ and lib/): LIBTORCH=/path/to/libtorch cargo xtask setup"))
+        .help("or do without: everything but device fallback and the demo works: cargo xtask test --bare")
 }
 
 impl std::fmt::Display for Libtorch {

@@ -26,7 +26,7 @@ impl Pip {
             return Ok(Self { python: Python::at(folder.join("bin").join("python")) });
         }
         Err(by_hand("making libtorch needs pip, and this Python has neither pip nor a complete venv")
-            .help("Debian, Ubuntu: apt install python3-pip (or python3-venv); Fedora: dnf install python3-pip"))
+            .first("Debian, Ubuntu: apt install python3-pip (or python3-venv); Fedora: dnf install python3-pip"))
     }
 
     /// Fetches the wheels of `platform` into `folder`; pip checks their hashes.
@@ -63,7 +63,7 @@ fn explain(complaint: &str) -> Problem {
     let has = |texts: &[&str]| texts.iter().any(|text| complaint.contains(text));
     if has(&["DO NOT MATCH THE HASHES"]) {
         return by_hand("a downloaded wheel is not the published file: its hash differs")
-            .help("try again; if it stays, the package index you use serves changed files");
+            .first("try again; if it stays, the package index you use serves changed files");
     }
     if has(&["No space left"]) {
         return Problem::new("the disk filled up while the wheels came in")
@@ -73,10 +73,11 @@ fn explain(complaint: &str) -> Problem {
         || has(&["timed out", "Network is unreachable", "ProxyError", "SSLError", "ConnectionResetError", "Connection refused"])
     {
         return by_hand("pip could not reach its package index")
-            .help("check the network; a proxy or a mirror is set in pip's own way (HTTPS_PROXY, `pip config`)");
+            .first("check the network; a proxy or a mirror is set in pip's own way (HTTPS_PROXY, `pip config`)");
     }
     if has(&["No matching distribution", "Could not find a version"]) {
-        return by_hand("pip's package index does not offer these wheels").help("check which index pip uses: `pip config list`");
+        return by_hand("pip found no such wheel: its package index cannot be reached, or does not offer it")
+            .first("check the network, and which index pip uses: `pip config list`");
     }
     by_hand("pip could not download the wheels; its own words are above")
 }
@@ -92,7 +93,7 @@ mod tests {
                        ERROR: No matching distribution found for torch==2.13.0\n";
         assert!(explain(offline).to_string().contains("could not reach its package index"));
         let absent = "ERROR: No matching distribution found for torch==2.13.0\n";
-        assert!(explain(absent).to_string().contains("does not offer these wheels"));
+        assert!(explain(absent).to_string().contains("or does not offer it"));
     }
 
     #[test]

@@ -26,7 +26,7 @@ impl Python {
             return Ok(python);
         }
         Err(by_hand(format!("making libtorch needs Python 3.8 or later, and `{name}` does not run"))
-            .help("Debian, Ubuntu: apt install python3 python3-venv; Fedora: dnf install python3-pip; macOS: xcode-select --install"))
+            .first("Debian, Ubuntu: apt install python3 python3-pip; Fedora: dnf install python3-pip; macOS: xcode-select --install"))
     }
 
     /// Python at this path.
