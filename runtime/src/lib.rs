@@ -17,4 +17,5 @@ mod site;
 pub use flight::{Beat, Node, Polling, Tree, snapshot};
 pub use guard::{Outcome, Rejection, TimeoutError, TimeoutKind};
 pub use incident::IncidentId;
+pub use policy::{Explanation, PolicyError, UnknownFunction, explain};
 pub use site::{Kind, Settings, Site, sites};
