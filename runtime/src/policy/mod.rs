@@ -18,6 +18,8 @@ mod problem;
 mod rules;
 mod set;
 mod settings;
+#[cfg(test)]
+mod tests;
 mod watch;
 
 pub use channel::{Channel, ChannelKind, WebhookFormat};
