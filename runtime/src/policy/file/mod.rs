@@ -7,7 +7,7 @@ mod channel;
 #[cfg(feature = "inject")]
 mod inject;
 mod reader;
-mod rules;
+pub(super) mod rules;
 
 use std::path::Path;
 use std::sync::Arc;

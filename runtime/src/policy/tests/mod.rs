@@ -2,6 +2,7 @@
 
 mod explained;
 mod precedence;
+mod reference;
 mod refused;
 
 use std::path::Path;
