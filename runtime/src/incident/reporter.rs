@@ -5,7 +5,6 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,14 +17,10 @@ use super::{Finding, Incident, IncidentId, kept, rules, store};
 use crate::clock::Tick;
 use crate::metrics::{self, process, tally};
 use crate::notify;
-use crate::policy::Severity;
+use crate::policy::{self, Severity};
 
 /// How often periodic work runs.
 const PERIOD: Duration = Duration::from_secs(1);
-
-type Periodic = Box<dyn FnMut() + Send>;
-
-static PERIODIC: Mutex<Vec<Periodic>> = Mutex::new(Vec::new());
 
 /// Starts the thread, once. Where none can be started, the next call tries again; until then work waits in its bounded queue.
 pub(crate) fn ensure_started() {
@@ -48,11 +43,6 @@ pub(crate) fn ensure_started() {
         }
         Err(_) => inbox::put_back(receiver),
     }
-}
-
-/// Runs `work` once a second on the reporter's thread. It should be brief: reports wait for it.
-pub(crate) fn every_second(work: impl FnMut() + Send + 'static) {
-    lock(&PERIODIC).push(Box::new(work));
 }
 
 /// Waits until everything that was posted before is reported, stored and handed to its channels; `false` when `timeout` came first.
@@ -178,12 +168,7 @@ fn periodic() {
     survive(metrics::flush);
     #[cfg(feature = "prometheus")]
     survive(metrics::exporter::fold);
-    // Taken out while they run, so that work may register work.
-    let mut all = std::mem::take(&mut *lock(&PERIODIC));
-    all.iter_mut().for_each(survive);
-    let mut registered = lock(&PERIODIC);
-    all.append(&mut registered);
-    *registered = all;
+    survive(|| policy::look(Tick::now()));
 }
 
 /// Runs `work`; a panic (of a subscriber, a recorder, a hook) is counted and ends nothing.
@@ -191,8 +176,4 @@ fn survive(work: impl FnOnce()) {
     if catch_unwind(AssertUnwindSafe(work)).is_err() {
         process::drop_one("reporter_panic");
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -2,20 +2,20 @@
 
 use std::sync::Arc;
 
-use crate::policy::{Channel, Escalation};
+use crate::policy::{self, Channel, Escalation};
 use crate::site::Site;
 
 /// The steps of the function's escalation.
-pub(super) fn escalation(_site: &'static Site) -> Vec<Escalation> {
-    Vec::new()
+pub(super) fn escalation(site: &'static Site) -> Vec<Escalation> {
+    policy::of(site).escalate.value.clone()
 }
 
 /// The channels that these names stand for. A policy file with an unknown name is refused, so all of them are known.
-pub(super) fn channels(_names: &[Arc<str>]) -> Vec<Channel> {
-    Vec::new()
+pub(super) fn channels(names: &[Arc<str>]) -> Vec<Channel> {
+    policy::channels().iter().filter(|channel| names.contains(&channel.name)).cloned().collect()
 }
 
 /// The function's policy as text.
-pub(super) fn explain(_site: &'static Site) -> Option<String> {
-    None
+pub(super) fn explain(site: &'static Site) -> Option<String> {
+    policy::explain(site.name()).ok().map(|explanation| explanation.to_string())
 }
