@@ -5,19 +5,26 @@ mod event;
 mod flight;
 mod guard;
 mod incident;
+#[cfg(feature = "inject")]
+pub mod inject;
 mod metrics;
 mod notify;
 mod observe;
 pub mod policy;
 #[doc(hidden)]
 pub mod private;
+mod resilience;
 #[cfg(feature = "prometheus")]
 mod serve;
 mod site;
 mod spell;
+mod watchdog;
 
 pub use flight::{Beat, Node, Polling, Tree, snapshot};
-pub use guard::{Outcome, Rejection, TimeoutError, TimeoutKind};
+pub use guard::{
+    Carried, Hold, Outcome, Rejection, TimeoutError, TimeoutKind, beat, beat_with, cancelled, carry, carry_blocking, deadline, hold,
+    is_cancelled, remaining,
+};
 pub use incident::{FunctionProgress, Incident, IncidentId, IncidentKind, Pressure, Program, RecentEvent, SystemState, incidents};
 pub use metrics::{FunctionStats, stats};
 pub use site::{Kind, Settings, Site, sites};

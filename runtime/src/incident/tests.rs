@@ -27,7 +27,8 @@ fn a_finding_becomes_an_incident_that_says_what_where_and_why() {
         attempts: 4,
         ..Finding::of(IncidentKind::Limit, &STALLED, Tick::now(), Duration::from_millis(30_100))
     };
-    let id = open(found);
+    let id = reserve();
+    open(id, found);
     assert!(flush(LONG));
     let incident = incidents().into_iter().find(|incident| incident.id == id).unwrap();
     assert_eq!((incident.function, incident.severity), (Some("incident_test::stalled"), Severity::Error));
