@@ -1,5 +1,6 @@
 //! Async and tensor code that cannot hang or die silently.
 
+mod amount;
 mod clock;
 mod event;
 mod flight;
@@ -20,6 +21,7 @@ mod site;
 mod spell;
 mod watchdog;
 
+pub use backstop_macros::timeout_async;
 pub use flight::{Beat, Node, Polling, Tree, snapshot};
 pub use guard::{
     Carried, Hold, Outcome, Rejection, TimeoutError, TimeoutKind, beat, beat_with, cancelled, carry, carry_blocking, deadline, hold,

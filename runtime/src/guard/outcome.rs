@@ -119,6 +119,10 @@ impl TimeoutError {
         Self(Box::new(facts))
     }
 
+    pub(crate) fn into_facts(self) -> Facts {
+        *self.0
+    }
+
     /// With the error that the body returned at or after the deadline.
     pub(crate) fn caused_by(mut self, source: Option<Box<dyn Error + Send + Sync>>) -> Self {
         self.0.source = source.map(Arc::from);

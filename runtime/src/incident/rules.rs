@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use crate::policy::{self, Channel, Escalation};
+use crate::policy::{self, Channel, Escalation, Origin};
 use crate::site::Site;
 
-/// The steps of the function's escalation.
+/// The steps of the function's escalation. Where nobody wrote one, there are none: the kind of the incident says how bad it is.
 pub(super) fn escalation(site: &'static Site) -> Vec<Escalation> {
-    policy::of(site).escalate.value.clone()
+    let escalate = &policy::of(site).escalate;
+    if escalate.origin == Origin::BuiltIn { Vec::new() } else { escalate.value.clone() }
 }
 
 /// The channels that these names stand for. A policy file that names an unknown one is refused; after a reload a name from
