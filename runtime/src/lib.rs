@@ -29,4 +29,5 @@ pub use guard::{
 };
 pub use incident::{FunctionProgress, Incident, IncidentId, IncidentKind, Pressure, Program, RecentEvent, SystemState, incidents};
 pub use metrics::{FunctionStats, stats};
+pub use policy::{Explanation, PolicyError, UnknownFunction, explain};
 pub use site::{Kind, Settings, Site, sites};

@@ -64,7 +64,7 @@ pub struct Incident {
     pub functions: Vec<FunctionProgress>,
     /// The host and this process.
     pub system: SystemState,
-    /// The policy in force for the function, as [`policy`](crate::policy) explains it.
+    /// The policy in force for the function, as [`explain`](crate::explain) prints it.
     pub policy: Option<String>,
     /// The program.
     pub program: Program,

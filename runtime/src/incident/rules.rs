@@ -20,7 +20,7 @@ pub(super) fn channels(names: &[Arc<str>]) -> Vec<Channel> {
     policy::channels().iter().filter(|channel| names.contains(&channel.name)).cloned().collect()
 }
 
-/// The function's policy as text.
-pub(super) fn explain(_site: &'static Site) -> Option<String> {
-    None
+/// The function's policy as text: every setting, and who set it.
+pub(super) fn explain(site: &'static Site) -> Option<String> {
+    policy::explain(site.name()).ok().map(|explanation| explanation.to_string())
 }

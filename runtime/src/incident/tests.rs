@@ -41,6 +41,7 @@ fn a_finding_becomes_an_incident_that_says_what_where_and_why() {
         "Running calls",
         "Last events",
         "System",
+        "Policy in force",
     ] {
         assert!(text.contains(part), "{part} is missing:\n{text}");
     }

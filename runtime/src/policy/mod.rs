@@ -8,6 +8,7 @@ mod active;
 mod channel;
 mod check;
 mod environment;
+mod explain;
 mod file;
 mod glob;
 mod merge;
@@ -17,8 +18,12 @@ mod problem;
 mod rules;
 mod set;
 mod settings;
+#[cfg(test)]
+mod tests;
+mod watch;
 
 pub use channel::{Channel, ChannelKind, WebhookFormat};
+pub use explain::{Explanation, Setting, UnknownFunction, explain};
 pub use glob::Pattern;
 #[cfg(feature = "inject")]
 pub(crate) use nearest::nearest;
@@ -29,3 +34,4 @@ pub use settings::{Breaker, DevicePolicy, Escalation, OnLate, OnTimeout, Policy,
 #[cfg(feature = "inject")]
 pub(crate) use active::injected;
 pub(crate) use active::{channels, generation, install, load, of};
+pub(crate) use watch::Watch;

@@ -8,7 +8,7 @@ use crate::policy::rules::{BreakerPart, DevicePart, RatePart, RetryPart, Rules};
 use crate::policy::settings::{Escalation, OnLate, OnTimeout, RetryOn, Severity, WarnAt};
 
 /// Every key of the two tables.
-pub(super) const KEYS: &[&str] = &[
+pub(in crate::policy) const KEYS: &[&str] = &[
     "enabled",
     "timeout",
     "idle",
