@@ -31,7 +31,7 @@ fn a_finding_becomes_an_incident_that_says_what_where_and_why() {
     open(id, found);
     assert!(flush(LONG));
     let incident = incidents().into_iter().find(|incident| incident.id == id).unwrap();
-    assert_eq!((incident.function, incident.severity), (Some("incident_test::stalled"), Severity::Error));
+    assert_eq!((incident.function, incident.severity), ("incident_test::stalled", Severity::Error));
     let text = incident.to_string();
     for part in [
         "`incident_test::stalled` did not finish within 30s",
@@ -55,7 +55,7 @@ fn five_hundred_findings_of_a_function_are_one_report_and_five_hundred_in_the_me
         open(*id, Finding::of(IncidentKind::Idle, &FLOODED, at, Duration::from_secs(60)));
     }
     assert!(flush(LONG));
-    let reports: Vec<Incident> = incidents().into_iter().filter(|incident| incident.function == Some(FLOODED.name())).collect();
+    let reports: Vec<Incident> = incidents().into_iter().filter(|incident| incident.function == FLOODED.name()).collect();
     let told: u64 = reports.iter().map(|incident| 1 + incident.repeats).sum();
     assert_eq!(told, 500);
     assert!(reports.len() < 50, "{} reports", reports.len());

@@ -1,6 +1,6 @@
 //! Every metric's name, labels and meaning. Dashboards rely on them: a change here is a breaking change.
 
-use metrics::{SharedString, Unit, with_recorder};
+use metrics::{Recorder, SharedString, Unit};
 
 pub(crate) const CALLS: &str = "backstop_calls_total";
 pub(crate) const DURATION: &str = "backstop_call_duration_seconds";
@@ -80,15 +80,13 @@ const ALL: [(&str, Shape, Option<Unit>, &str); 15] = [
 ];
 
 /// Tells the recorder what every metric means.
-pub(crate) fn describe() {
-    with_recorder(|recorder| {
-        for (name, shape, unit, text) in &ALL {
-            let (name, text) = ((*name).into(), SharedString::const_str(text));
-            match shape {
-                Shape::Counter => recorder.describe_counter(name, *unit, text),
-                Shape::Gauge => recorder.describe_gauge(name, *unit, text),
-                Shape::Histogram => recorder.describe_histogram(name, *unit, text),
-            }
+pub(crate) fn describe(recorder: &dyn Recorder) {
+    for (name, shape, unit, text) in &ALL {
+        let (name, text) = ((*name).into(), SharedString::const_str(text));
+        match shape {
+            Shape::Counter => recorder.describe_counter(name, *unit, text),
+            Shape::Gauge => recorder.describe_gauge(name, *unit, text),
+            Shape::Histogram => recorder.describe_histogram(name, *unit, text),
         }
-    });
+    }
 }

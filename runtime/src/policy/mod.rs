@@ -33,5 +33,5 @@ pub use settings::{Breaker, DevicePolicy, Escalation, OnLate, OnTimeout, Policy,
 
 #[cfg(feature = "inject")]
 pub(crate) use active::injected;
-pub(crate) use active::{channels, generation, install, load, of};
+pub(crate) use active::{channels, generation, install, load, of, path};
 pub(crate) use watch::Watch;
