@@ -83,7 +83,6 @@ impl Builder {
             store::set_folder(self.reports);
         }
         policy::install(policies);
-        policy::follow();
         reporter::ensure_started();
         Ok(Backstop {
             #[cfg(feature = "prometheus")]

@@ -30,7 +30,7 @@ async fn a_body_that_blocks_its_thread_is_reported_while_it_does_and_its_value_i
     install();
     let call = tokio::spawn(blocks());
     let before = Instant::now();
-    while !backstop::incidents().iter().any(|incident| incident.function == Some("late.blocks")) {
+    while !backstop::incidents().iter().any(|incident| incident.function == "late.blocks") {
         assert!(before.elapsed() < Duration::from_millis(1900), "no report while the body blocks its thread");
         thread::sleep(Duration::from_millis(20));
     }

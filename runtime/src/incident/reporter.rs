@@ -3,8 +3,11 @@
 //! It may wait for disks and for the application's log; the watchdog, which posts to it, may not.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -17,10 +20,14 @@ use super::{Finding, Incident, IncidentId, kept, rules, store};
 use crate::clock::Tick;
 use crate::metrics::{self, process, tally};
 use crate::notify;
-use crate::policy::{self, Severity};
+use crate::policy::{self, Severity, Watch};
 
-/// How often periodic work runs.
-const PERIOD: Duration = Duration::from_secs(1);
+/// How often the policy file is looked at; other periodic work runs every second time.
+const BEAT: Duration = Duration::from_millis(500);
+
+type Periodic = Box<dyn FnMut() + Send>;
+
+static PERIODIC: Mutex<Vec<Periodic>> = Mutex::new(Vec::new());
 
 /// Starts the thread, once. Where none can be started, the next call tries again; until then work waits in its bounded queue.
 pub(crate) fn ensure_started() {
@@ -45,6 +52,11 @@ pub(crate) fn ensure_started() {
     }
 }
 
+/// Runs `work` once a second on the reporter's thread. It should be brief: reports wait for it.
+pub(crate) fn every_second(work: impl FnMut() + Send + 'static) {
+    lock(&PERIODIC).push(Box::new(work));
+}
+
 /// Waits until everything that was posted before is reported, stored and handed to its channels; `false` when `timeout` came first.
 pub(crate) fn flush(timeout: Duration) -> bool {
     ensure_started();
@@ -56,11 +68,20 @@ pub(crate) fn flush(timeout: Duration) -> bool {
 struct Reporter {
     escalator: Escalator,
     episodes: Episodes,
+    reloads: Reloads,
+    beats: u64,
+}
+
+/// Follows the policy file in force; another one after an `install`.
+#[derive(Default)]
+struct Reloads {
+    path: Option<Arc<Path>>,
+    watch: Option<Watch>,
 }
 
 impl Reporter {
     fn run(mut self, inbox: &Receiver<Work>) {
-        let mut due = Instant::now() + PERIOD;
+        let mut due = Instant::now() + BEAT;
         loop {
             match inbox.recv_timeout(self.pause(due)) {
                 Ok(work) => survive(|| self.handle(work)),
@@ -69,9 +90,17 @@ impl Reporter {
             }
             survive(|| self.close(Tick::now()));
             if Instant::now() >= due {
-                periodic();
-                due = Instant::now() + PERIOD;
+                self.beat();
+                due = Instant::now() + BEAT;
             }
+        }
+    }
+
+    fn beat(&mut self) {
+        survive(|| self.reloads.poll(Tick::now()));
+        self.beats += 1;
+        if self.beats.is_multiple_of(2) {
+            periodic();
         }
     }
 
@@ -98,7 +127,7 @@ impl Reporter {
 
     fn report(&mut self, id: IncidentId, finding: Finding) {
         let now = Tick::now();
-        let function = finding.site.map(|site| site.name());
+        let function = finding.site.map_or("", |site| site.name());
         let steps = finding.site.map(rules::escalation).unwrap_or_default();
         let verdict = self.escalator.judge(function, finding.kind, &steps, now);
         count(&finding, verdict.severity);
@@ -128,6 +157,20 @@ impl Reporter {
     }
 }
 
+impl Reloads {
+    fn poll(&mut self, now: Tick) {
+        let path = policy::path();
+        if path != self.path {
+            // Policies from a text have a name that is no file: there is nothing to watch.
+            self.watch = path.as_deref().filter(|path| path.exists()).and_then(|_| Watch::of_active());
+            self.path = path;
+        }
+        if let Some(watch) = &mut self.watch {
+            watch.poll(now);
+        }
+    }
+}
+
 fn count(finding: &Finding, severity: Severity) {
     match finding.site.and_then(tally::of) {
         Some(tally) => tally.incident(finding.kind, severity),
@@ -150,7 +193,7 @@ fn save(incident: &mut Incident) {
 
 fn log(incident: &Incident) {
     let Incident { id, kind, function, repeats, .. } = incident;
-    let (kind, function, summary, cause) = (kind.as_str(), function.unwrap_or(""), incident.summary(), &incident.cause);
+    let (kind, function, summary, cause) = (kind.as_str(), *function, incident.summary(), &incident.cause);
     let report = incident.report.as_deref().map(|path| path.display().to_string()).unwrap_or_default();
     match incident.severity {
         Severity::Info => info!(target: "backstop::incident", incident = id.0, kind, function, repeats, report, cause, "{summary}"),
@@ -168,7 +211,12 @@ fn periodic() {
     survive(metrics::flush);
     #[cfg(feature = "prometheus")]
     survive(metrics::exporter::fold);
-    survive(|| policy::look(Tick::now()));
+    // Taken out while they run, so that work may register work.
+    let mut all = std::mem::take(&mut *lock(&PERIODIC));
+    all.iter_mut().for_each(survive);
+    let mut registered = lock(&PERIODIC);
+    all.append(&mut registered);
+    *registered = all;
 }
 
 /// Runs `work`; a panic (of a subscriber, a recorder, a hook) is counted and ends nothing.
@@ -176,4 +224,8 @@ fn survive(work: impl FnOnce()) {
     if catch_unwind(AssertUnwindSafe(work)).is_err() {
         process::drop_one("reporter_panic");
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

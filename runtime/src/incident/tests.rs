@@ -16,12 +16,6 @@ static FLOODED: Site = Site::timeout_async("incident_test::flooded").at("src/flo
 inventory::submit! { Submitted(&STALLED) }
 inventory::submit! { Submitted(&FLOODED) }
 
-fn opened(finding: Finding) -> IncidentId {
-    let id = reserve();
-    open(id, finding);
-    id
-}
-
 const LONG: Duration = Duration::from_secs(60);
 
 #[test]
@@ -33,10 +27,11 @@ fn a_finding_becomes_an_incident_that_says_what_where_and_why() {
         attempts: 4,
         ..Finding::of(IncidentKind::Limit, &STALLED, Tick::now(), Duration::from_millis(30_100))
     };
-    let id = opened(found);
+    let id = reserve();
+    open(id, found);
     assert!(flush(LONG));
     let incident = incidents().into_iter().find(|incident| incident.id == id).unwrap();
-    assert_eq!((incident.function, incident.severity), (Some("incident_test::stalled"), Severity::Error));
+    assert_eq!((incident.function, incident.severity), ("incident_test::stalled", Severity::Error));
     let text = incident.to_string();
     for part in [
         "`incident_test::stalled` did not finish within 30s",
@@ -46,6 +41,7 @@ fn a_finding_becomes_an_incident_that_says_what_where_and_why() {
         "Running calls",
         "Last events",
         "System",
+        "Policy in force",
     ] {
         assert!(text.contains(part), "{part} is missing:\n{text}");
     }
@@ -54,15 +50,35 @@ fn a_finding_becomes_an_incident_that_says_what_where_and_why() {
 #[test]
 fn five_hundred_findings_of_a_function_are_one_report_and_five_hundred_in_the_metrics() {
     let at = Tick::now();
-    let ids: Vec<IncidentId> = (0..500).map(|_| opened(Finding::of(IncidentKind::Idle, &FLOODED, at, Duration::from_secs(60)))).collect();
+    let ids: Vec<IncidentId> = (0..500).map(|_| reserve()).collect();
+    for id in &ids {
+        open(*id, Finding::of(IncidentKind::Idle, &FLOODED, at, Duration::from_secs(60)));
+    }
     assert!(flush(LONG));
-    let reports: Vec<Incident> = incidents().into_iter().filter(|incident| incident.function == Some(FLOODED.name())).collect();
+    let reports: Vec<Incident> = incidents().into_iter().filter(|incident| incident.function == FLOODED.name()).collect();
     let told: u64 = reports.iter().map(|incident| 1 + incident.repeats).sum();
     assert_eq!(told, 500);
     assert!(reports.len() < 50, "{} reports", reports.len());
     let named: usize = reports.iter().map(|incident| 1 + incident.also.len()).sum();
     assert_eq!(named, ids.len());
     assert_eq!(tally::of(&FLOODED).unwrap().incidents(IncidentKind::Idle, Severity::Error), 500);
+}
+
+#[test]
+fn a_panic_in_periodic_work_ends_nothing() {
+    use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+    static RAN: AtomicU64 = AtomicU64::new(0);
+    reporter::every_second(|| {
+        RAN.fetch_add(1, Relaxed);
+        assert!(RAN.load(Relaxed) != 1, "the first run panics, as this test wants it");
+    });
+    reporter::ensure_started();
+    let deadline = std::time::Instant::now() + LONG;
+    while RAN.load(Relaxed) < 2 {
+        assert!(std::time::Instant::now() < deadline);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(flush(LONG));
 }
 
 #[test]

@@ -2,7 +2,6 @@
 
 use std::fs::Metadata;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use super::active;
@@ -16,27 +15,6 @@ use crate::site::{Site, sites};
 
 /// How often the file is looked at.
 const INTERVAL: Duration = Duration::from_millis(500);
-
-/// The watch over the file in force; made at the first look, so that a program which installs nothing is watched too.
-static FOLLOWED: OnceLock<Mutex<Option<Watch>>> = OnceLock::new();
-
-/// Looks whether the policy file in force has changed; the reporter's thread calls this once a second.
-pub(crate) fn look(now: Tick) {
-    let mut followed = followed();
-    if let Some(watch) = &mut *followed {
-        watch.poll(now);
-    }
-}
-
-/// Follows the file that is in force now, after an install.
-pub(crate) fn follow() {
-    let watch = Watch::of_active();
-    *followed() = watch;
-}
-
-fn followed() -> MutexGuard<'static, Option<Watch>> {
-    FOLLOWED.get_or_init(|| Mutex::new(Watch::of_active())).lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// Watches one policy file.
 ///
