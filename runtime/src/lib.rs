@@ -1,5 +1,6 @@
 //! Async and tensor code that cannot hang or die silently.
 
+mod amount;
 mod clock;
 mod event;
 mod flight;
@@ -7,15 +8,22 @@ mod guard;
 mod incident;
 #[cfg(feature = "inject")]
 pub mod inject;
+mod metrics;
 mod observe;
 pub mod policy;
 #[doc(hidden)]
 pub mod private;
 mod resilience;
 mod site;
+mod watchdog;
 
+pub use backstop_macros::timeout_async;
 pub use flight::{Beat, Node, Polling, Tree, snapshot};
-pub use guard::{Outcome, Rejection, TimeoutError, TimeoutKind};
-pub use incident::IncidentId;
+pub use guard::{
+    Carried, Hold, Outcome, Rejection, TimeoutError, TimeoutKind, beat, beat_with, cancelled, carry, carry_blocking, deadline, hold,
+    is_cancelled, remaining,
+};
+pub use incident::{IncidentId, IncidentKind};
+pub use metrics::{FunctionStats, stats};
 pub use policy::{Explanation, PolicyError, UnknownFunction, explain};
 pub use site::{Kind, Settings, Site, sites};

@@ -12,7 +12,7 @@ use arc_swap::ArcSwap;
 use super::channel::Channel;
 use super::environment::Environment;
 use super::merge::Sources;
-use super::problem::PolicyError;
+use super::problem::{PolicyError, Problem};
 use super::rules::Rules;
 use super::set::PolicySet;
 use super::settings::Policy;
@@ -89,14 +89,31 @@ pub(crate) fn current() -> Arc<Active> {
     in_force().load_full()
 }
 
-/// Reads the policies of a program that installs them: from `path`, or from the file that `BACKSTOP_CONFIG` names instead.
+/// Reads the policies of a program that installs them: from the file that `BACKSTOP_CONFIG` names, or else from `path`, or else there are none.
 ///
 /// # Errors
 /// All that is wrong with the file and the environment, in one error.
 pub(crate) fn load(path: Option<&Path>) -> Result<PolicySet, PolicyError> {
+    let (environment, problems) = environment();
+    PolicySet::load(environment.config.clone().as_deref().or(path), environment, problems, sites())
+}
+
+/// The same for policies that the program has as text, called `name` in messages. `BACKSTOP_CONFIG` wins here too.
+///
+/// # Errors
+/// As [`load`].
+pub(crate) fn load_text(name: &str, text: &str) -> Result<PolicySet, PolicyError> {
+    let (environment, problems) = environment();
+    match environment.config.clone() {
+        Some(file) => PolicySet::load(Some(&file), environment, problems, sites()),
+        None => PolicySet::of_text(Path::new(name), text, environment, problems, sites()),
+    }
+}
+
+fn environment() -> (Environment, Vec<Problem>) {
     let mut environment = Environment::read();
     let problems = environment.take_problems(sites());
-    PolicySet::load(path, environment, problems, sites())
+    (environment, problems)
 }
 
 /// Puts `set` in force for all calls that start from now on, and says so by [`Event::PolicyLoaded`].
@@ -153,7 +170,7 @@ fn uninstalled(environment: &mut Environment, sites: &[&'static Site]) -> (Polic
     if !problems.is_empty() {
         refused.push(PolicyError::new(problems, Path::new(""), ""));
     }
-    let set = PolicySet::load(None, environment.clone(), Vec::new(), sites).unwrap_or_else(|error| {
+    let set = PolicySet::load(environment.config.as_deref(), environment.clone(), Vec::new(), sites).unwrap_or_else(|error| {
         refused.push(error);
         PolicySet { environment: environment.clone(), ..PolicySet::default() }
     });
