@@ -24,7 +24,7 @@ use crate::site::Site;
 
 /// The fault that this call of `site` is to suffer, if any.
 pub(crate) fn before(site: &'static Site) -> Option<Fault> {
-    let fault = scope::draw(site.name()).or_else(|| policy::injected(site))?;
+    let fault = scope::draw(site).or_else(|| policy::injected(site))?;
     observe::event(&Event::Injected { site, fault: fault.name() });
     Some(fault)
 }
