@@ -1,10 +1,10 @@
 //! Makes guarded calls fail on purpose, to prove what stands around them.
 //!
-//! Faults come from three places, the first that has one for a call wins: the [`scope`] that the call runs in, the environment variable
+//! Faults come from three places, the first that has one for a call wins: the [`scope()`] that the call runs in, the environment variable
 //! `BACKSTOP_INJECT`, and the `[[inject]]` tables of the policy file. Every injected fault is an event, so that no report is mistaken for
 //! real trouble.
 //!
-//! The guard asks [`before`] once for each attempt, innermost of all its layers, and [runs](Fault::run) what it gets.
+//! The guard asks `before` once for each attempt, innermost of all its layers, and runs what it gets.
 
 mod fault;
 mod grammar;

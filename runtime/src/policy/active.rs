@@ -12,7 +12,7 @@ use arc_swap::ArcSwap;
 use super::channel::Channel;
 use super::environment::Environment;
 use super::merge::Sources;
-use super::problem::{PolicyError, Problem};
+use super::problem::PolicyError;
 use super::rules::Rules;
 use super::set::PolicySet;
 use super::settings::Policy;
@@ -74,7 +74,8 @@ pub(crate) fn channels() -> Arc<[Channel]> {
 }
 
 /// The number of policy sets that were installed so far; 0 while only built-in policies and attributes apply.
-pub(crate) fn generation() -> u64 {
+#[cfg(test)]
+fn generation() -> u64 {
     in_force().load().generation
 }
 
@@ -94,26 +95,9 @@ pub(crate) fn current() -> Arc<Active> {
 /// # Errors
 /// All that is wrong with the file and the environment, in one error.
 pub(crate) fn load(path: Option<&Path>) -> Result<PolicySet, PolicyError> {
-    let (environment, problems) = environment();
-    PolicySet::load(environment.config.clone().as_deref().or(path), environment, problems, sites())
-}
-
-/// The same for policies that the program has as text, called `name` in messages. `BACKSTOP_CONFIG` wins here too.
-///
-/// # Errors
-/// As [`load`].
-pub(crate) fn load_text(name: &str, text: &str) -> Result<PolicySet, PolicyError> {
-    let (environment, problems) = environment();
-    match environment.config.clone() {
-        Some(file) => PolicySet::load(Some(&file), environment, problems, sites()),
-        None => PolicySet::of_text(Path::new(name), text, environment, problems, sites()),
-    }
-}
-
-fn environment() -> (Environment, Vec<Problem>) {
     let mut environment = Environment::read();
     let problems = environment.take_problems(sites());
-    (environment, problems)
+    PolicySet::load(environment.config.clone().as_deref().or(path), environment, problems, sites())
 }
 
 /// Puts `set` in force for all calls that start from now on, and says so by [`Event::PolicyLoaded`].

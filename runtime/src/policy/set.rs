@@ -48,8 +48,6 @@ impl Entry {
 pub(crate) struct PolicySet {
     /// What the file is called in messages; `None` without one.
     pub(crate) path: Option<Arc<Path>>,
-    /// Whether `path` can be read again; a text of the program cannot.
-    pub(crate) file_on_disk: bool,
     pub(crate) file: PolicyFile,
     pub(crate) environment: Environment,
 }
@@ -70,15 +68,14 @@ impl PolicySet {
             problems.push(unreadable(path, &error));
             String::new()
         });
-        let set = Self::of_text(path, &text, environment, problems, sites)?;
-        Ok(Self { file_on_disk: true, ..set })
+        Self::of_text(path, &text, environment, problems, sites)
     }
 
     /// Reads the text of a policy file; `path` stands for it in messages, and is empty where there is none.
     ///
     /// # Errors
     /// As [`load`](Self::load).
-    pub(crate) fn of_text(
+    pub(super) fn of_text(
         path: &Path,
         text: &str,
         environment: Environment,
@@ -93,7 +90,7 @@ impl PolicySet {
             return Err(PolicyError::new(problems, path, text));
         }
         let path = (!path.as_os_str().is_empty()).then_some(shared);
-        Ok(Self { path, file_on_disk: false, file, environment })
+        Ok(Self { path, file, environment })
     }
 
     /// What applies to `site`.

@@ -50,11 +50,10 @@ impl Watch {
         Self { path, environment, next: Tick::default(), known, seen: known, missing: false }
     }
 
-    /// The watch over the file in force; `None` where there is none on disk.
+    /// The watch over the file in force; `None` where there is none.
     pub(crate) fn of_active() -> Option<Self> {
         let active = active::current();
         let set = active.set();
-        set.file_on_disk.then_some(())?;
         Some(Self::new(set.path.as_deref()?, set.environment.clone()))
     }
 
