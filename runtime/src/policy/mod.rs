@@ -24,7 +24,8 @@ mod watch;
 
 pub use channel::{Channel, ChannelKind, WebhookFormat};
 pub use explain::{Explanation, Setting, UnknownFunction, explain};
-pub use glob::Pattern;
+#[cfg(feature = "inject")]
+pub(crate) use glob::Pattern;
 #[cfg(feature = "inject")]
 pub(crate) use nearest::nearest;
 pub use origin::{Origin, Set};
