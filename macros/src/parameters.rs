@@ -80,7 +80,7 @@ impl Parameter {
         let Self { name, pat, cfgs, lints, .. } = self;
         match pat {
             Pat::Wild(_) => TokenStream::new(),
-            _ => quote!(#(#cfgs)* #(#lints)* let #pat = #name;),
+            _ => quote!(#(#cfgs)* #[allow(clippy::no_effect_underscore_binding)] #(#lints)* let #pat = #name;),
         }
     }
 }
@@ -89,10 +89,15 @@ fn named_attributes(attributes: &[Attribute], names: &[&str]) -> Vec<Attribute> 
     attributes.iter().filter(|attribute| names.iter().any(|name| attribute.path().is_ident(name))).cloned().collect()
 }
 
-/// A plain name stays, so that the signature reads as it was written; another pattern gets a name of ours.
+/// A plain name is kept for the documentation. Its span says that it is generated, which spares it the lints on names; it is the caller's all
+/// the same, so that it cannot be mistaken for a local of the expansion.
 fn name(at: usize, pat: &Pat) -> Ident {
     match pat {
-        Pat::Ident(PatIdent { by_ref: None, subpat: None, ident, .. }) => ident.clone(),
+        Pat::Ident(PatIdent { by_ref: None, subpat: None, ident, .. }) => {
+            let mut name = ident.clone();
+            name.set_span(Span::call_site().located_at(ident.span()));
+            name
+        }
         _ => format_ident!("__backstop_{at}", span = Span::mixed_site()),
     }
 }

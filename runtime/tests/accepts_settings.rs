@@ -1,5 +1,7 @@
 //! What the arguments become: the static of each function says it.
 
+#![allow(dead_code, reason = "most are there for their static")]
+
 use std::io;
 use std::time::Duration;
 
