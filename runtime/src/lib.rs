@@ -1,6 +1,8 @@
 //! Async and tensor code that cannot hang or die silently.
 
 mod clock;
+#[cfg(any(feature = "tch", test))]
+mod device;
 mod event;
 mod flight;
 mod guard;
