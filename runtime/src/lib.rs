@@ -5,6 +5,8 @@ mod event;
 mod flight;
 mod guard;
 mod incident;
+mod metrics;
+mod observe;
 pub mod policy;
 #[doc(hidden)]
 pub mod private;
@@ -12,5 +14,6 @@ mod site;
 
 pub use flight::{Beat, Node, Polling, Tree, snapshot};
 pub use guard::{Outcome, Rejection, TimeoutError, TimeoutKind};
-pub use incident::IncidentId;
+pub use incident::{IncidentId, IncidentKind};
+pub use metrics::{FunctionStats, stats};
 pub use site::{Kind, Settings, Site, sites};
