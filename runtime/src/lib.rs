@@ -5,11 +5,14 @@ mod event;
 mod flight;
 mod guard;
 mod incident;
+#[cfg(feature = "inject")]
+pub mod inject;
 mod metrics;
 mod observe;
 pub mod policy;
 #[doc(hidden)]
 pub mod private;
+mod resilience;
 mod site;
 
 pub use flight::{Beat, Node, Polling, Tree, snapshot};
