@@ -1,6 +1,8 @@
 //! Async and tensor code that cannot hang or die silently.
 
 mod clock;
+#[cfg(feature = "tch")]
+mod device;
 mod event;
 mod flight;
 mod guard;
@@ -15,6 +17,8 @@ pub mod private;
 mod resilience;
 mod site;
 
+#[cfg(feature = "tch")]
+pub use device::{Migrate, Moves, Rebuild, Visitor, VisitorMut};
 pub use flight::{Beat, Node, Polling, Tree, snapshot};
 pub use guard::{Outcome, Rejection, TimeoutError, TimeoutKind};
 pub use incident::{IncidentId, IncidentKind};

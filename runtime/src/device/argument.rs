@@ -119,10 +119,6 @@ tuples! {
     (A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9)
     (A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10)
     (A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10, L 11)
-    (A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10, L 11, M 12)
-    (A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10, L 11, M 12, N 13)
-    (A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10, L 11, M 12, N 13, O 14)
-    (A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10, L 11, M 12, N 13, O 14, P 15)
 }
 
 /// The type of an argument, for [`ByRefs`] and the traits after it.
@@ -152,7 +148,7 @@ fn visit_one<T: Migrate + ?Sized>(value: &T, exclusive: bool, each: &mut dyn FnM
 macro_rules! kinds {
     ($(
         $(#[$doc:meta])*
-        $trait:ident, $($amp:tt)*: $(impl [$($generic:tt)*] for $type:ty => $holder:ty, $hold:expr;)+
+        $trait:ident, $amps:tt {$(impl $generic:tt for $type:ty => $holder:ty, $hold:expr;)+}
     )*) => {$(
         $(#[$doc])*
         pub trait $trait<T> {
@@ -163,37 +159,45 @@ macro_rules! kinds {
             fn kind(&self) -> Kind<T, Self::Held>;
         }
 
-        $(impl<$($generic)*> $trait<$type> for $($amp)* Of<$type> {
+        $(kinds!(@$trait $amps $generic $type, $holder, $hold);)+
+    )*};
+    (@$trait:ident ($($amp:tt)*) [$($generic:tt)*] $type:ty, $holder:ty, $hold:expr) => {
+        impl<$($generic)*> $trait<$type> for $($amp)* Of<$type> {
             type Held = $holder;
 
             fn kind(&self) -> Kind<$type, Self::Held> {
                 Kind { hold: $hold }
             }
-        })+
-    )*};
+        }
+    };
 }
 
 kinds! {
     /// References inside a container.
-    ByRefs, &&&&&:
+    ByRefs, (&&&&&) {
         impl ['a, T: Rebuild] for Option<&'a T> => OptionalRef<'a, T>, OptionalRef;
         impl ['a, 'b, T: Rebuild] for &'a [&'b T] => RefSlice<'a, 'b, T>, RefSlice;
         impl ['a, T: Migrate] for Option<&'a mut T> => OptionalMut<'a, T>, OptionalMut;
+    }
     /// Slices.
-    BySlice, &&&&:
+    BySlice, (&&&&) {
         impl ['a, T: Rebuild] for &'a [T] => Slice<'a, T>, Slice;
         impl ['a, T: Migrate] for &'a mut [T] => SliceMut<'a, T>, SliceMut;
+    }
     /// Values with tensors.
-    ByMigrate, &&&:
+    ByMigrate, (&&&) {
         impl ['a, T: Rebuild] for &'a T => Shared<'a, T>, Shared;
         impl ['a, T: Migrate] for &'a mut T => Exclusive<'a, T>, Exclusive;
+    }
     /// Values with tensors, given away.
-    ByValue, &&:
+    ByValue, (&&) {
         impl [T: Rebuild] for T => Owned<T>, |value| Owned(Some(value));
+    }
     /// References to anything else.
-    ByReference, &:
+    ByReference, (&) {
         impl ['a, T: ?Sized] for &'a T => Ref<'a, T>, Ref;
         impl ['a, T: ?Sized] for &'a mut T => Mut<'a, T>, Mut;
+    }
 }
 
 /// Values with tensors that cannot be copied: taken by `&`, they are a compile error that says so.

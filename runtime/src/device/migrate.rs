@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::torch::{Device, Kind, Tensor, Var, VarStore};
+use super::torch::{Device, Kind, Tensor, VarStore};
 
 /// A value whose tensors `#[safe_mps_op]` can move to the CPU and back. Made by `#[derive(Migrate)]`.
 ///
@@ -197,14 +197,15 @@ impl Rebuild for VarStore {
         let mut store = VarStore::new(moves.device.unwrap_or(self.device()));
         store.set_kind(self.kind());
         let from = self.variables_.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        // tch does not export the type of a trainable variable: empty ones are made, and are given the tensors.
+        for variable in &from.trainable_variables {
+            let _ = store.root().set_group(variable.group).zeros("copy", &[0]);
+        }
         {
             let mut to = store.variables_.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            for (name, tensor) in &from.named_variables {
-                to.named_variables.insert(name.clone(), tensor.rebuild(moves));
-            }
-            for variable in &from.trainable_variables {
-                let tensor = variable.tensor.rebuild(moves);
-                to.trainable_variables.push(Var { tensor, group: variable.group });
+            to.named_variables = from.named_variables.iter().map(|(name, tensor)| (name.clone(), tensor.rebuild(moves))).collect();
+            for (to, from) in to.trainable_variables.iter_mut().zip(&from.trainable_variables) {
+                to.tensor = from.tensor.rebuild(moves);
             }
         }
         store

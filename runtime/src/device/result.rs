@@ -182,7 +182,7 @@ impl<R> Tensors<R> for Hidden {
 }
 
 macro_rules! choices {
-    ($($trait:ident, $method:ident, $($amp:tt)*: [$($generic:tt)*] $type:ty => $marker:ident;)*) => {$(
+    ($($trait:ident, $method:ident, ($($amp:tt)*): [$($generic:tt)*] $type:ty => $marker:ident;)*) => {$(
         /// One step of the choice: see [`ResultOf`].
         pub trait $trait {
             /// Chosen for the return type.
@@ -196,10 +196,10 @@ macro_rules! choices {
 }
 
 choices! {
-    ErrorsFromTch, errors, &&&: [T, E: Error + From<TchError> + 'static] Result<T, E> => FromTch;
-    ErrorsByPointer, errors, &&: [T, E: Deref<Target: AsError> + From<TchError>] Result<T, E> => Pointer;
-    ErrorsForeign, errors, &: [T, E: Error + 'static] Result<T, E> => Foreign;
-    ErrorsByPanic, errors, : [R] R => Panics;
-    TensorsShown, tensors, &: [R: Migrate] R => Shown;
-    TensorsHidden, tensors, : [R] R => Hidden;
+    ErrorsFromTch, errors, (&&&): [T, E: Error + From<TchError> + 'static] Result<T, E> => FromTch;
+    ErrorsByPointer, errors, (&&): [T, E: Deref<Target: AsError> + From<TchError>] Result<T, E> => Pointer;
+    ErrorsForeign, errors, (&): [T, E: Error + 'static] Result<T, E> => Foreign;
+    ErrorsByPanic, errors, (): [R] R => Panics;
+    TensorsShown, tensors, (&): [R: Migrate] R => Shown;
+    TensorsHidden, tensors, (): [R] R => Hidden;
 }

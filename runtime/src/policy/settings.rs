@@ -207,6 +207,9 @@ pub enum Severity {
 }
 
 impl Severity {
+    /// Every severity, the mildest first.
+    pub const ALL: [Severity; 4] = [Severity::Info, Severity::Warning, Severity::Error, Severity::Critical];
+
     /// The label in metrics, reports and policies.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -10,7 +10,6 @@ use std::ffi::{c_char, c_int};
 
 pub(crate) use optimizer::{clear_gradients, give_gradient};
 pub use tch::nn::VarStore;
-pub(crate) use tch::nn::Var;
 pub use tch::{Device, Kind, TchError, Tensor};
 
 /// The name of a device in events, metrics and messages.
