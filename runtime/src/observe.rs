@@ -104,7 +104,11 @@ fn record(event: &Event<'_>) {
 fn words(event: &Event<'_>) -> Option<(Fact, u64, Duration)> {
     let none = Duration::ZERO;
     Some(match *event {
-        Event::Started { .. } | Event::Finished { .. } | Event::WatchdogLag { .. } => return None,
+        Event::Started { .. }
+        | Event::Finished { .. }
+        | Event::WatchdogLag { .. }
+        | Event::ResultKept { .. }
+        | Event::Notice { .. } => return None,
         Event::Slow { elapsed, .. } => (Fact::Slow, 0, elapsed),
         Event::Retrying { attempt, pause, .. } => (Fact::Retrying, u64::from(attempt), pause),
         Event::Rejected { by, .. } => (Fact::Rejected, by as u64, none),
@@ -115,6 +119,7 @@ fn words(event: &Event<'_>) -> Option<(Fact, u64, Duration)> {
         Event::Orphaned { .. } => (Fact::Orphaned, 0, none),
         Event::OrphanEnded { elapsed, .. } => (Fact::OrphanEnded, 0, elapsed),
         Event::DeviceFallback { .. } => (Fact::DeviceFallback, 0, none),
+        Event::DeviceRefused { .. } => (Fact::DeviceRefused, 0, none),
         Event::DeviceRouted { cpu, .. } => (Fact::DeviceRouted, u64::from(cpu), none),
         Event::RuntimeStalled { stalled, .. } => (Fact::RuntimeStalled, u64::from(stalled), none),
         Event::PolicyLoaded { generation, .. } => (Fact::PolicyLoaded, generation, none),
@@ -139,12 +144,15 @@ fn site(event: &Event<'_>) -> Option<&'static Site> {
         | Event::Orphaned { site }
         | Event::OrphanEnded { site, .. }
         | Event::DeviceFallback { site, .. }
+        | Event::DeviceRefused { site, .. }
+        | Event::ResultKept { site, .. }
         | Event::DeviceRouted { site, .. }
         | Event::Injected { site, .. } => Some(site),
         Event::RuntimeStalled { .. }
         | Event::WatchdogLag { .. }
         | Event::PolicyLoaded { .. }
         | Event::PolicyRefused { .. }
+        | Event::Notice { .. }
         | Event::Dropped { .. } => None,
     }
 }

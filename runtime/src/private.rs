@@ -3,3 +3,13 @@
 pub use crate::guard::{Returned, Returns, Value, call, call_again};
 pub use crate::site::{Kind, Site, Submitted};
 pub use inventory;
+
+/// What expansions of `#[safe_mps_op]` name.
+#[cfg(feature = "tch")]
+pub mod device {
+    pub use crate::device::{
+        Again, Argument, Arguments, ByClone, ByMigrate, ByReference, ByRefs, BySkipped, BySlice, ByValue, Errors, ErrorsByPanic, ErrorsByPointer,
+        ErrorsForeign, ErrorsFromTch, Migrate, Moves, Of, Rebuild, ResultOf, Tensors, TensorsHidden, TensorsShown, Visitor, VisitorMut, of,
+        returns, run, run_async,
+    };
+}

@@ -90,7 +90,7 @@ impl From<TimeoutKind> for IncidentKind {
             TimeoutKind::Limit => IncidentKind::Limit,
             TimeoutKind::Idle => IncidentKind::Idle,
             TimeoutKind::Late => IncidentKind::Late,
-            TimeoutKind::Total | TimeoutKind::Rejected(_) => IncidentKind::Total,
+            TimeoutKind::Total | TimeoutKind::Rejected(_) | TimeoutKind::Injected => IncidentKind::Total,
         }
     }
 }

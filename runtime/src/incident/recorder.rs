@@ -36,6 +36,7 @@ pub(crate) enum Fact {
     Orphaned,
     OrphanEnded,
     DeviceFallback,
+    DeviceRefused,
     DeviceRouted,
     RuntimeStalled,
     PolicyLoaded,
@@ -44,7 +45,7 @@ pub(crate) enum Fact {
     Dropped,
 }
 
-const FACTS: [Fact; 18] = [
+const FACTS: [Fact; 19] = [
     Fact::Started,
     Fact::Finished,
     Fact::Slow,
@@ -57,6 +58,7 @@ const FACTS: [Fact; 18] = [
     Fact::Orphaned,
     Fact::OrphanEnded,
     Fact::DeviceFallback,
+    Fact::DeviceRefused,
     Fact::DeviceRouted,
     Fact::RuntimeStalled,
     Fact::PolicyLoaded,
@@ -81,6 +83,7 @@ impl Fact {
             Fact::Orphaned => "orphaned",
             Fact::OrphanEnded => "orphan_ended",
             Fact::DeviceFallback => "device_fallback",
+            Fact::DeviceRefused => "device_refused",
             Fact::DeviceRouted => "device_routed",
             Fact::RuntimeStalled => "runtime_stalled",
             Fact::PolicyLoaded => "policy_loaded",
