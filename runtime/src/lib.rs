@@ -1,5 +1,6 @@
 //! Async and tensor code that cannot hang or die silently.
 
+mod amount;
 mod clock;
 #[cfg(feature = "tch")]
 mod device;
@@ -17,6 +18,7 @@ pub mod private;
 mod resilience;
 mod site;
 
+pub use backstop_macros::timeout_async;
 #[cfg(feature = "tch")]
 pub use device::{Migrate, Moves, Rebuild, Visitor, VisitorMut};
 pub use flight::{Beat, Node, Polling, Tree, snapshot};

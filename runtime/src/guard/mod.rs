@@ -1,11 +1,18 @@
 //! One guarded call: the story.
 
+mod again;
+mod fallback;
+mod isolate;
 mod outcome;
 mod returned;
 
+pub use again::{Again, again, once};
+pub use fallback::{Fallback, or_else};
+pub use isolate::isolated;
+
 pub(crate) use outcome::Facts;
 pub use outcome::{Outcome, Rejection, TimeoutError, TimeoutKind};
-pub use returned::{Returned, Returns, Value};
+pub use returned::{By, Calling, Lifting, Returned, Returns, Value, lift, makes_alone, makes_or_else, reads_alone, reads_or_else};
 
 use crate::site::Site;
 
