@@ -18,7 +18,9 @@ pub mod private;
 mod resilience;
 mod site;
 
-pub use backstop_macros::timeout_async;
+#[cfg(feature = "tch")]
+pub use backstop_macros::Migrate;
+pub use backstop_macros::{safe_mps_op, timeout_async};
 #[cfg(feature = "tch")]
 pub use device::{Migrate, Moves, Rebuild, Visitor, VisitorMut};
 pub use flight::{Beat, Node, Polling, Tree, snapshot};

@@ -14,7 +14,7 @@ pub use inventory;
 pub mod device {
     pub use crate::device::{
         Again, Argument, Arguments, ByClone, ByMigrate, ByReference, ByRefs, BySkipped, BySlice, ByValue, Errors, ErrorsByPanic, ErrorsByPointer,
-        ErrorsForeign, ErrorsFromTch, Migrate, Moves, Of, Rebuild, ResultOf, Tensors, TensorsHidden, TensorsShown, Visitor, VisitorMut, of,
-        returns, run, run_async,
+        ErrorsForeign, ErrorsFromTch, Field, FieldBorrowed, FieldCloned, FieldMoved, FieldStuck, Hidden, Migrate, Moves, Of, Panics, Rebuild,
+        ResultOf, Tensors, TensorsHidden, TensorsShown, Visitor, VisitorMut, field, of, returns, run, run_async,
     };
 }

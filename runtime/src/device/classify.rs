@@ -5,7 +5,7 @@ use std::error::Error;
 
 /// A failure of the device, not of the program.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Fault {
+pub struct Fault {
     pub(crate) backend: Backend,
     pub(crate) class: Class,
     /// Whether the same call may succeed on the CPU.
@@ -17,7 +17,7 @@ pub(crate) struct Fault {
 
 /// Whose fault it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Backend {
+pub enum Backend {
     Mps,
     Cuda,
     Other,
@@ -25,7 +25,7 @@ pub(crate) enum Backend {
 
 /// What kind of fault it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) enum Class {
+pub enum Class {
     UnsupportedOp,
     UnsupportedDtype,
     UnsupportedConfig,

@@ -71,7 +71,7 @@ pub trait Rebuild: Migrate {
 
 /// What a [`Migrate`] value shows.
 #[derive(Debug)]
-pub(crate) enum Seen<'t> {
+pub enum Seen<'t> {
     /// A tensor whose changes are counted by libtorch.
     Tensor(&'t Tensor),
     /// A tensor that libtorch changes without counting: running statistics.
@@ -97,7 +97,7 @@ impl<'v> Visitor<'v> {
 
 /// What a [`Migrate`] value shows to be replaced.
 #[derive(Debug)]
-pub(crate) enum SeenMut<'t> {
+pub enum SeenMut<'t> {
     Tensor(&'t mut Tensor),
     /// A store as a whole: optimizers hold its variables, so these are never replaced one by one.
     Store(&'t mut VarStore),

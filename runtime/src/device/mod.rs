@@ -9,6 +9,7 @@ mod attempt;
 mod call;
 mod classify;
 mod counted;
+mod field;
 mod health;
 mod migrate;
 mod moving;
@@ -20,9 +21,10 @@ mod torch;
 pub use argument::{
     Again, Argument, Arguments, ByClone, ByMigrate, ByReference, ByRefs, BySkipped, BySlice, ByValue, Of, of,
 };
+pub use field::{Field, FieldBorrowed, FieldCloned, FieldMoved, FieldStuck, field};
 pub use migrate::{Migrate, Moves, Rebuild, Visitor, VisitorMut};
 pub use result::{
-    Errors, ErrorsByPanic, ErrorsByPointer, ErrorsForeign, ErrorsFromTch, ResultOf, Tensors, TensorsHidden, TensorsShown,
+    Errors, ErrorsByPanic, ErrorsByPointer, ErrorsForeign, ErrorsFromTch, Hidden, Panics, ResultOf, Tensors, TensorsHidden, TensorsShown,
 };
 
 use attempt::Place;

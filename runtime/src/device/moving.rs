@@ -8,7 +8,7 @@ use super::migrate::{Moves, Seen, SeenMut};
 use super::torch::{self, Device, Layout, TchError, Tensor, VarStore};
 
 /// All that one fallback has moved.
-pub(crate) struct Migration {
+pub struct Migration {
     target: Device,
     origin: Device,
     moved: Vec<Moved>,
