@@ -14,14 +14,13 @@
 pub mod book;
 mod routes;
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 use crate::TradingError;
@@ -51,9 +50,10 @@ impl Exchange {
             return Err(TradingError::Setup(problem));
         }
         let book = Arc::new(Mutex::new(Book::new(market, opens_at, cash)));
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(starting)?;
-        let listener = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).map_err(starting)?;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(starting)?;
+        listener.set_nonblocking(true).map_err(starting)?;
         let address = listener.local_addr().map_err(starting)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(starting)?;
         let (close, closed) = oneshot::channel();
         let serve = move || runtime.block_on(serve(listener, book, closed));
         let thread = std::thread::Builder::new().name("exchange".to_owned()).spawn(serve).map_err(starting)?;
@@ -82,6 +82,10 @@ fn starting(error: std::io::Error) -> TradingError {
 }
 
 async fn serve(listener: TcpListener, book: Arc<Mutex<Book>>, mut closed: oneshot::Receiver<()>) {
+    let listener = match tokio::net::TcpListener::from_std(listener) {
+        Ok(listener) => listener,
+        Err(error) => return tracing::error!(target: "trading::exchange", %error, "the exchange cannot listen"),
+    };
     loop {
         let stream = tokio::select! {
             accepted = listener.accept() => match accepted {
