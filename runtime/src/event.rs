@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::clock::Tick;
 use crate::guard::{Outcome, Rejection};
 use crate::site::Site;
 
@@ -9,10 +10,10 @@ use crate::site::Site;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
-    /// An attempt began.
-    Started { site: &'static Site, attempt: u32 },
-    /// A call ended.
-    Finished { site: &'static Site, outcome: Outcome, elapsed: Duration, attempt: u32 },
+    /// An attempt began. `attempt: 1` opens a call, also one that a layer then refuses; its `Finished` closes it.
+    Started { site: &'static Site, at: Tick, attempt: u32 },
+    /// A call ended; exactly once for each `Started` with `attempt: 1`.
+    Finished { site: &'static Site, at: Tick, outcome: Outcome, elapsed: Duration, attempt: u32 },
     /// A call is slow: its warn time passed.
     Slow { site: &'static Site, elapsed: Duration, limit: Duration },
     /// Another attempt follows after `pause`.
@@ -35,6 +36,10 @@ pub enum Event<'a> {
     DeviceFallback { site: &'static Site, device: &'a str, class: &'static str, reason: &'a str },
     /// A tensor function now starts on the device (0) or on the CPU (1).
     DeviceRouted { site: &'static Site, cpu: bool },
+    /// No worker of a runtime makes progress, or one does again.
+    RuntimeStalled { runtime: &'a str, stalled: bool },
+    /// How late the watchdog's own thread was at its last tick.
+    WatchdogLag { lag: Duration },
     /// Policies came into force.
     PolicyLoaded { generation: u64, path: Option<&'a str> },
     /// A policy file was refused; the last good one stays in force.

@@ -5,12 +5,19 @@ mod event;
 mod flight;
 mod guard;
 mod incident;
+mod metrics;
+mod observe;
 pub mod policy;
 #[doc(hidden)]
 pub mod private;
 mod site;
+mod watchdog;
 
 pub use flight::{Beat, Node, Polling, Tree, snapshot};
-pub use guard::{Outcome, Rejection, TimeoutError, TimeoutKind};
-pub use incident::IncidentId;
+pub use guard::{
+    Carried, Hold, Outcome, Rejection, TimeoutError, TimeoutKind, beat, beat_with, cancelled, carry, carry_blocking, deadline, hold,
+    is_cancelled, remaining,
+};
+pub use incident::{IncidentId, IncidentKind};
+pub use metrics::{FunctionStats, stats};
 pub use site::{Kind, Settings, Site, sites};

@@ -1,28 +1,52 @@
 //! One guarded call: the story.
 
+mod call;
+mod cancel;
+mod context;
+mod deadline;
+mod future;
+mod idle;
+mod isolate;
 mod outcome;
 mod returned;
 
-pub(crate) use outcome::Facts;
+pub use cancel::{cancelled, is_cancelled};
+pub(crate) use context::Context;
+pub use deadline::{Carried, carry, carry_blocking, deadline, remaining};
+pub use future::Guarded;
+pub use isolate::{Isolated, isolated};
+pub use idle::{Hold, beat, beat_with, hold};
 pub use outcome::{Outcome, Rejection, TimeoutError, TimeoutKind};
 pub use returned::{Returned, Returns, Value};
 
-use crate::site::Site;
+use std::future::poll_fn;
+use std::pin::pin;
 
-/// Runs `body` under the guard of `site`.
-pub async fn call<F, S>(_site: &'static Site, _returns: S, body: F) -> F::Output
+use crate::site::Site;
+use call::Call;
+
+/// Runs `body` once under the guard of `site`.
+pub fn call<F, S>(site: &'static Site, returns: S, body: F) -> Guarded<F, S>
 where
     F: Future,
     S: Returns<F::Output>,
 {
-    body.await
+    Guarded::new(site, returns, body)
 }
 
 /// Runs `attempt` under the guard of `site`, more than once where the policy says so.
-pub async fn call_again<A, R, S>(_site: &'static Site, _returns: S, mut attempt: A) -> R
+pub async fn call_again<A, R, S>(site: &'static Site, returns: S, mut attempt: A) -> R
 where
     A: AsyncFnMut() -> R,
     S: Returns<R>,
 {
-    attempt().await
+    let Some(mut call) = Call::begin(site) else { return attempt().await };
+    call.begin_attempt();
+    let end = {
+        let mut body = pin!(attempt());
+        poll_fn(|cx| call.poll_attempt(body.as_mut(), cx)).await
+    };
+    let (returned, outcome) = call.conclude(returns, end);
+    call.settle(outcome);
+    returned
 }

@@ -197,6 +197,9 @@ pub enum Severity {
 }
 
 impl Severity {
+    /// Every severity, the mildest first.
+    pub const ALL: [Severity; 4] = [Severity::Info, Severity::Warning, Severity::Error, Severity::Critical];
+
     /// The label in metrics, reports and policies.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -219,3 +222,4 @@ pub struct DevicePolicy {
     /// When the device is tried again.
     pub retry_device_after: Duration,
 }
+pub(crate) fn of(_: &'static crate::Site) -> Arc<Policy> { todo!() }

@@ -1,0 +1,45 @@
+//! What somebody found wrong: the watchdog, a guarded call, a device. Plain facts, from which the reporter makes the report.
+
+use std::time::Duration;
+
+use super::IncidentKind;
+use crate::clock::Tick;
+use crate::flight::Tree;
+use crate::policy::Origin;
+use crate::site::Site;
+
+/// Something is wrong with a function or with the whole process.
+#[derive(Clone, Debug)]
+pub(crate) struct Finding {
+    pub(crate) kind: IncidentKind,
+    /// `None` where it is no function's fault: a stalled runtime.
+    pub(crate) site: Option<&'static Site>,
+    /// When it was found.
+    pub(crate) at: Tick,
+    /// The id of the call in [`Tree`].
+    pub(crate) call: Option<u64>,
+    /// The limit that passed and who set it.
+    pub(crate) limit: Option<(Duration, Origin)>,
+    /// How long the call has run, or how long it has been silent or blocked.
+    pub(crate) elapsed: Duration,
+    pub(crate) attempt: u32,
+    pub(crate) attempts: u32,
+    /// The thread that is blocked.
+    pub(crate) thread: Option<String>,
+    /// The running calls when it was found; the reporter looks itself where the finder could not.
+    pub(crate) tree: Option<Tree>,
+    /// What the finder knows beyond that, in one sentence.
+    pub(crate) note: Option<String>,
+}
+
+impl Finding {
+    /// A finding about a function, with nothing but the kind and the time.
+    pub(crate) fn of(kind: IncidentKind, site: &'static Site, at: Tick, elapsed: Duration) -> Self {
+        Self { site: Some(site), ..Self::process(kind, at, elapsed) }
+    }
+
+    /// A finding about the process.
+    pub(crate) fn process(kind: IncidentKind, at: Tick, elapsed: Duration) -> Self {
+        Self { kind, site: None, at, call: None, limit: None, elapsed, attempt: 1, attempts: 1, thread: None, tree: None, note: None }
+    }
+}

@@ -1,0 +1,57 @@
+//! The bounded queue to the reporter's thread. Posting never waits: what does not fit is dropped and counted.
+
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use super::{Finding, IncidentId};
+use crate::metrics::process;
+use crate::observe::Line;
+
+const CAPACITY: usize = 4096;
+
+/// What the reporter is asked to do.
+pub(crate) enum Work {
+    /// Report this.
+    Finding(IncidentId, Box<Finding>),
+    /// Log this.
+    Line(Line),
+    /// Say when everything before this is done.
+    Flush(SyncSender<()>),
+}
+
+struct Inbox {
+    sender: SyncSender<Work>,
+    /// Taken by the reporter when it starts.
+    receiver: Mutex<Option<Receiver<Work>>>,
+}
+
+fn inbox() -> &'static Inbox {
+    static INBOX: OnceLock<Inbox> = OnceLock::new();
+    INBOX.get_or_init(|| {
+        let (sender, receiver) = sync_channel(CAPACITY);
+        Inbox { sender, receiver: Mutex::new(Some(receiver)) }
+    })
+}
+
+/// Hands work to the reporter; `false` where the queue was full.
+pub(crate) fn post(work: Work) -> bool {
+    let what = match work {
+        Work::Finding(..) => "incident",
+        Work::Line(_) | Work::Flush(_) => "log",
+    };
+    let posted = inbox().sender.try_send(work).is_ok();
+    if !posted {
+        process::drop_one(what);
+    }
+    posted
+}
+
+/// The reporter's end; `None` where a reporter has it already.
+pub(super) fn take() -> Option<Receiver<Work>> {
+    inbox().receiver.lock().unwrap_or_else(PoisonError::into_inner).take()
+}
+
+/// Gives the end back, when no thread could be started.
+pub(super) fn put_back(receiver: Receiver<Work>) {
+    *inbox().receiver.lock().unwrap_or_else(PoisonError::into_inner) = Some(receiver);
+}

@@ -1,0 +1,73 @@
+//! What has happened in this process as a whole: drops, stalled runtimes, the watchdog, policies.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::names::DROPPED_WHAT;
+
+/// More runtimes than this are not told apart.
+const RUNTIMES: usize = 64;
+
+static DROPPED: [AtomicU64; DROPPED_WHAT.len()] = [const { AtomicU64::new(0) }; DROPPED_WHAT.len()];
+static WATCHDOG_LAG: AtomicU64 = AtomicU64::new(0);
+static POLICY_GENERATION: AtomicU64 = AtomicU64::new(0);
+static POLICY_REFUSED: AtomicU64 = AtomicU64::new(0);
+/// Locked by the watchdog's and the flushing thread, never by the application.
+static STALLED: Mutex<BTreeMap<String, bool>> = Mutex::new(BTreeMap::new());
+
+/// Counts one thing that was dropped.
+pub(crate) fn drop_one(what: &str) {
+    let index = DROPPED_WHAT.iter().position(|entry| *entry == what).unwrap_or(DROPPED_WHAT.len() - 1);
+    DROPPED[index].fetch_add(1, Relaxed);
+}
+
+/// How many of [`DROPPED_WHAT`]`[index]` were dropped.
+pub(crate) fn dropped(index: usize) -> u64 {
+    DROPPED[index].load(Relaxed)
+}
+
+pub(crate) fn set_watchdog_lag(lag: Duration) {
+    WATCHDOG_LAG.store(u64::try_from(lag.as_nanos()).unwrap_or(u64::MAX), Relaxed);
+}
+
+pub(crate) fn watchdog_lag() -> Duration {
+    Duration::from_nanos(WATCHDOG_LAG.load(Relaxed))
+}
+
+pub(crate) fn set_policy_generation(generation: u64) {
+    POLICY_GENERATION.store(generation, Relaxed);
+}
+
+pub(crate) fn policy_generation() -> u64 {
+    POLICY_GENERATION.load(Relaxed)
+}
+
+pub(crate) fn policy_refused() {
+    POLICY_REFUSED.fetch_add(1, Relaxed);
+}
+
+pub(crate) fn policies_refused() -> u64 {
+    POLICY_REFUSED.load(Relaxed)
+}
+
+/// A runtime stalled, or came back; one that never stalled is registered by `stalled: false`.
+pub(crate) fn set_stalled(runtime: &str, stalled: bool) {
+    let mut runtimes = lock();
+    if let Some(state) = runtimes.get_mut(runtime) {
+        *state = stalled;
+    } else if runtimes.len() < RUNTIMES {
+        runtimes.insert(runtime.to_owned(), stalled);
+    } else {
+        *runtimes.entry("_other".to_owned()).or_default() = stalled;
+    }
+}
+
+pub(crate) fn stalled() -> Vec<(String, bool)> {
+    lock().iter().map(|(name, stalled)| (name.clone(), *stalled)).collect()
+}
+
+fn lock() -> MutexGuard<'static, BTreeMap<String, bool>> {
+    STALLED.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,222 @@
+//! What has happened to one annotated function, as plain atomics.
+//!
+//! One [`Tally`] a site, in a table that is allocated once and indexed by the site's id. Writers use relaxed operations and never
+//! wait; readers see each number on its own, so two numbers of one moment may be a call apart.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use super::buckets;
+use super::names::{DEVICE_CLASSES, DEVICES};
+use crate::clock::Tick;
+use crate::guard::Outcome;
+use crate::incident::IncidentKind;
+use crate::policy::Severity;
+use crate::site::{Site, sites};
+
+/// The counters of one site.
+pub(crate) struct Tally {
+    started: AtomicU64,
+    outcomes: [AtomicU64; Outcome::ALL.len()],
+    durations: [Bucket; buckets::COUNT],
+    longest: AtomicU64,
+    last_started: AtomicU64,
+    last_finished: AtomicU64,
+    pub(crate) retries: AtomicU64,
+    pub(crate) blocked_polls: AtomicU64,
+    /// Calls of `fallback = path`.
+    pub(crate) fallbacks: AtomicU64,
+    device_fallbacks: [[AtomicU64; DEVICE_CLASSES.len()]; DEVICES.len()],
+    /// 0 device, 1 CPU.
+    pub(crate) route: AtomicU64,
+    /// 0 closed, 1 open, 2 half-open.
+    pub(crate) breaker: AtomicU64,
+    orphaned: AtomicU64,
+    orphans_ended: AtomicU64,
+    incidents: [[AtomicU64; Severity::ALL.len()]; IncidentKind::ALL.len()],
+}
+
+/// Calls whose duration fell into one bucket.
+#[derive(Default)]
+struct Bucket {
+    calls: AtomicU64,
+    nanos: AtomicU64,
+}
+
+/// A reading of one bucket.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Durations {
+    pub(crate) calls: u64,
+    pub(crate) nanos: u64,
+}
+
+/// The tally of a site; `None` for a site that no attribute made.
+pub(crate) fn of(site: &'static Site) -> Option<&'static Tally> {
+    static TALLIES: OnceLock<Box<[Tally]>> = OnceLock::new();
+    TALLIES.get_or_init(|| sites().iter().map(|_| Tally::new()).collect()).get(site.id())
+}
+
+impl Tally {
+    pub(crate) fn new() -> Self {
+        Self {
+            started: AtomicU64::new(0),
+            outcomes: Default::default(),
+            durations: std::array::from_fn(|_| Bucket::default()),
+            longest: AtomicU64::new(0),
+            last_started: AtomicU64::new(0),
+            last_finished: AtomicU64::new(0),
+            retries: AtomicU64::new(0),
+            blocked_polls: AtomicU64::new(0),
+            fallbacks: AtomicU64::new(0),
+            device_fallbacks: Default::default(),
+            route: AtomicU64::new(0),
+            breaker: AtomicU64::new(0),
+            orphaned: AtomicU64::new(0),
+            orphans_ended: AtomicU64::new(0),
+            incidents: Default::default(),
+        }
+    }
+
+    /// An attempt began; the first one opens a call.
+    pub(crate) fn start(&self, at: Tick, attempt: u32) {
+        if attempt <= 1 {
+            self.started.fetch_add(1, Relaxed);
+        }
+        self.last_started.store(at.as_nanos(), Relaxed);
+    }
+
+    /// A call ended. Refused calls are not in the histogram: they would hide slow calls behind fast refusals.
+    pub(crate) fn finish(&self, at: Tick, outcome: Outcome, elapsed: Duration) {
+        self.outcomes[outcome as usize].fetch_add(1, Relaxed);
+        self.last_finished.store(at.as_nanos(), Relaxed);
+        if outcome != Outcome::Rejected {
+            self.measure(u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX));
+        }
+    }
+
+    fn measure(&self, nanos: u64) {
+        let bucket = &self.durations[buckets::index(nanos)];
+        bucket.nanos.fetch_add(nanos, Relaxed);
+        bucket.calls.fetch_add(1, Relaxed);
+        if nanos > self.longest.load(Relaxed) {
+            self.longest.fetch_max(nanos, Relaxed);
+        }
+    }
+
+    pub(crate) fn device_fallback(&self, device: &str, class: &str) {
+        self.device_fallbacks[position(&DEVICES, device)][position(&DEVICE_CLASSES, class)].fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn orphaned(&self) {
+        self.orphaned.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn orphan_ended(&self) {
+        self.orphans_ended.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn incident(&self, kind: IncidentKind, severity: Severity) {
+        self.incidents[kind as usize][severity as usize].fetch_add(1, Relaxed);
+    }
+
+    /// How many calls ended this way.
+    pub(crate) fn outcome(&self, outcome: Outcome) -> u64 {
+        self.outcomes[outcome as usize].load(Relaxed)
+    }
+
+    /// How many calls ended.
+    pub(crate) fn finished(&self) -> u64 {
+        self.outcomes.iter().map(|count| count.load(Relaxed)).sum()
+    }
+
+    /// How many calls run now.
+    pub(crate) fn in_flight(&self) -> u64 {
+        // The ends are read first: a call that ends in between counts as running, never as less than none.
+        let finished = self.finished();
+        self.started.load(Relaxed).saturating_sub(finished)
+    }
+
+    /// The calls of one bucket of durations.
+    pub(crate) fn durations(&self, bucket: usize) -> Durations {
+        let bucket = &self.durations[bucket];
+        let calls = bucket.calls.load(Relaxed);
+        Durations { calls, nanos: bucket.nanos.load(Relaxed) }
+    }
+
+    /// The longest call that ended.
+    pub(crate) fn longest(&self) -> Duration {
+        Duration::from_nanos(self.longest.load(Relaxed))
+    }
+
+    /// When an attempt began last; `None` where none did.
+    pub(crate) fn last_started(&self) -> Option<Tick> {
+        seen(&self.last_started)
+    }
+
+    /// When a call ended last; `None` where none did.
+    pub(crate) fn last_finished(&self) -> Option<Tick> {
+        seen(&self.last_finished)
+    }
+
+    /// Device fallbacks by position in [`DEVICES`] and [`DEVICE_CLASSES`].
+    pub(crate) fn device_fallbacks(&self, device: usize, class: usize) -> u64 {
+        self.device_fallbacks[device][class].load(Relaxed)
+    }
+
+    /// Bodies that have outlived their caller and still run.
+    pub(crate) fn orphans(&self) -> u64 {
+        let ended = self.orphans_ended.load(Relaxed);
+        self.orphaned.load(Relaxed).saturating_sub(ended)
+    }
+
+    /// How many incidents of one kind had one severity.
+    pub(crate) fn incidents(&self, kind: IncidentKind, severity: Severity) -> u64 {
+        self.incidents[kind as usize][severity as usize].load(Relaxed)
+    }
+}
+
+fn seen(tick: &AtomicU64) -> Option<Tick> {
+    match tick.load(Relaxed) {
+        0 => None,
+        nanos => Some(Tick::from_nanos(nanos)),
+    }
+}
+
+/// Where a label stands in its list; the last entry stands for all others.
+fn position(list: &[&str], label: &str) -> usize {
+    list.iter().position(|entry| *entry == label).unwrap_or(list.len() - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_with_three_attempts_is_one_call_in_flight() {
+        let tally = Tally::new();
+        for attempt in 1..=3 {
+            tally.start(Tick::from_nanos(5), attempt);
+        }
+        assert_eq!(tally.in_flight(), 1);
+        tally.finish(Tick::from_nanos(9), Outcome::Ok, Duration::from_millis(3));
+        assert_eq!((tally.in_flight(), tally.outcome(Outcome::Ok)), (0, 1));
+        assert_eq!(tally.last_finished(), Some(Tick::from_nanos(9)));
+    }
+
+    #[test]
+    fn refused_calls_are_counted_but_not_measured() {
+        let tally = Tally::new();
+        tally.start(Tick::from_nanos(1), 1);
+        tally.finish(Tick::from_nanos(2), Outcome::Rejected, Duration::ZERO);
+        assert_eq!(tally.outcome(Outcome::Rejected), 1);
+        assert_eq!((0..buckets::COUNT).map(|bucket| tally.durations(bucket).calls).sum::<u64>(), 0);
+    }
+
+    #[test]
+    fn an_unknown_device_class_falls_into_the_last_entry() {
+        let tally = Tally::new();
+        tally.device_fallback("mps", "made up");
+        assert_eq!(tally.device_fallbacks(0, DEVICE_CLASSES.len() - 1), 1);
+    }
+}

@@ -1,0 +1,155 @@
+//! Events as `tracing` events, with stable targets and fields.
+//!
+//! | target | what |
+//! |---|---|
+//! | `backstop::call` | calls, retries, refusals, fallbacks |
+//! | `backstop::device` | device fallbacks |
+//! | `backstop::policy` | policies loaded and refused |
+//! | `backstop::watchdog` | blocked polls, orphans, stalled runtimes |
+//! | `backstop::incident` | one line an incident |
+
+use std::time::Duration;
+
+use tracing::{debug, error, info, trace, warn};
+
+use crate::event::Event;
+use crate::guard::{Outcome, Rejection};
+use crate::incident::inbox::{self, Work};
+use crate::site::Site;
+
+pub(super) fn started(site: &Site, attempt: u32) {
+    trace!(target: "backstop::call", function = site.name(), attempt, "attempt started");
+}
+
+pub(super) fn finished(site: &Site, outcome: Outcome, elapsed: Duration, attempt: u32) {
+    let (function, outcome_label) = (site.name(), outcome.as_str());
+    match outcome {
+        Outcome::Ok => {
+            trace!(target: "backstop::call", function, outcome = outcome_label, elapsed_ms = ms(elapsed), attempt, "call finished");
+        }
+        Outcome::Timeout | Outcome::Idle | Outcome::Panicked => {
+            error!(target: "backstop::call", function, outcome = outcome_label, elapsed_ms = ms(elapsed), attempt, "call failed");
+        }
+        Outcome::Late => {
+            warn!(target: "backstop::call", function, outcome = outcome_label, elapsed_ms = ms(elapsed), attempt, "call came back late");
+        }
+        Outcome::Error | Outcome::Cancelled | Outcome::Rejected => {
+            debug!(target: "backstop::call", function, outcome = outcome_label, elapsed_ms = ms(elapsed), attempt, "call finished");
+        }
+    }
+}
+
+pub(super) fn log(event: &Event<'_>) {
+    match *event {
+        Event::Started { .. } | Event::Finished { .. } | Event::WatchdogLag { .. } => {}
+        Event::Retrying { site, attempt, pause } => {
+            warn!(target: "backstop::call", function = site.name(), attempt, pause_ms = ms(pause), "trying again");
+        }
+        Event::Rejected { site, by } => rejected(site, by),
+        Event::BreakerChanged { site, state } => breaker(site, state),
+        Event::FellBack { site } => {
+            warn!(target: "backstop::call", function = site.name(), "the fallback is called");
+        }
+        Event::DeviceFallback { site, device, class, reason } => {
+            warn!(target: "backstop::device", function = site.name(), device, class, reason, "device fault: running on the CPU");
+        }
+        Event::DeviceRouted { site, cpu } => {
+            let route = if cpu { "cpu" } else { "device" };
+            info!(target: "backstop::device", function = site.name(), route, "calls now start here");
+        }
+        Event::PolicyLoaded { generation, path } => {
+            info!(target: "backstop::policy", generation, path = path.unwrap_or(""), "policies in force");
+        }
+        Event::PolicyRefused { message } => {
+            error!(target: "backstop::policy", error = message, "policy file refused; the last good one stays in force");
+        }
+        Event::Injected { site, fault } => {
+            info!(target: "backstop::call", function = site.name(), fault, "fault injected");
+        }
+        Event::Dropped { what } => {
+            debug!(target: "backstop::incident", what, "dropped");
+        }
+        Event::Slow { .. }
+        | Event::Blocked { .. }
+        | Event::Unblocked { .. }
+        | Event::Orphaned { .. }
+        | Event::OrphanEnded { .. }
+        | Event::RuntimeStalled { .. } => later(event),
+    }
+}
+
+fn rejected(site: &Site, by: Rejection) {
+    let function = site.name();
+    match by {
+        // The opening itself was logged as an error; refusals are many.
+        Rejection::BreakerOpen => debug!(target: "backstop::call", function, by = "breaker", "call refused"),
+        Rejection::RateLimited => warn!(target: "backstop::call", function, by = "rate_limit", "call refused"),
+        Rejection::Saturated => warn!(target: "backstop::call", function, by = "concurrency", "call refused"),
+    }
+}
+
+fn breaker(site: &Site, state: u8) {
+    let function = site.name();
+    match state {
+        0 => info!(target: "backstop::call", function, state = "closed", "breaker changed"),
+        1 => error!(target: "backstop::call", function, state = "open", "breaker changed"),
+        _ => warn!(target: "backstop::call", function, state = "half_open", "breaker changed"),
+    }
+}
+
+/// An event of the watchdog's thread, to be logged by the reporter's.
+#[derive(Debug)]
+pub(crate) enum Line {
+    Slow { function: &'static str, elapsed: Duration, limit: Duration },
+    Blocked { function: &'static str, thread: String, elapsed: Duration },
+    Unblocked { function: &'static str, thread: String, elapsed: Duration },
+    Orphaned { function: &'static str },
+    OrphanEnded { function: &'static str, elapsed: Duration },
+    RuntimeStalled { runtime: String, stalled: bool },
+}
+
+fn later(event: &Event<'_>) {
+    let line = match *event {
+        Event::Slow { site, elapsed, limit } => Line::Slow { function: site.name(), elapsed, limit },
+        Event::Blocked { site, thread, elapsed } => Line::Blocked { function: site.name(), thread: thread.to_owned(), elapsed },
+        Event::Unblocked { site, thread, elapsed } => Line::Unblocked { function: site.name(), thread: thread.to_owned(), elapsed },
+        Event::Orphaned { site } => Line::Orphaned { function: site.name() },
+        Event::OrphanEnded { site, elapsed } => Line::OrphanEnded { function: site.name(), elapsed },
+        Event::RuntimeStalled { runtime, stalled } => Line::RuntimeStalled { runtime: runtime.to_owned(), stalled },
+        _ => return,
+    };
+    inbox::post(Work::Line(line));
+}
+
+impl Line {
+    /// Logs the line, on the reporter's thread.
+    pub(crate) fn log(&self) {
+        match self {
+            Line::Slow { function, elapsed, limit } => {
+                warn!(target: "backstop::call", function, elapsed_ms = ms(*elapsed), limit_ms = ms(*limit), "call is slow");
+            }
+            Line::Blocked { function, thread, elapsed } => {
+                warn!(target: "backstop::watchdog", function, thread, elapsed_ms = ms(*elapsed), "call blocks its thread");
+            }
+            Line::Unblocked { function, thread, elapsed } => {
+                info!(target: "backstop::watchdog", function, thread, elapsed_ms = ms(*elapsed), "call lets go of its thread");
+            }
+            Line::Orphaned { function } => {
+                warn!(target: "backstop::watchdog", function, "body runs on after its caller has gone");
+            }
+            Line::OrphanEnded { function, elapsed } => {
+                info!(target: "backstop::watchdog", function, elapsed_ms = ms(*elapsed), "body without a caller has ended");
+            }
+            Line::RuntimeStalled { runtime, stalled: true } => {
+                error!(target: "backstop::watchdog", runtime, "no worker of the runtime makes progress");
+            }
+            Line::RuntimeStalled { runtime, stalled: false } => {
+                info!(target: "backstop::watchdog", runtime, "the runtime makes progress again");
+            }
+        }
+    }
+}
+
+fn ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
