@@ -13,6 +13,7 @@
 
 pub mod api;
 pub mod data_preprocessing;
+pub mod demo;
 
 mod error;
 pub mod exchange;

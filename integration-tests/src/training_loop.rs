@@ -56,7 +56,7 @@ pub struct Trained {
     pub held_out_reward: f32,
 }
 
-/// Trains an agent on the past: `rounds` times each worker in turn. A pure function of its arguments (the agent given stays as it was), so
+/// Trains an agent on the past: `rounds` times each worker in turn, or until the run is stopped. A pure function of its arguments (the agent given stays as it was), so
 /// that running it again from the start gives the same agent.
 ///
 /// # Errors
@@ -70,11 +70,15 @@ pub async fn main_training_loop(start: &Agent, past: &Past, plan: Plan, progress
     let mut agent = start.share();
     let mut order: Vec<usize> = (0..WORKERS).collect();
     for round in 0..plan.rounds {
+        if progress.stopped() {
+            break;
+        }
         rng.shuffle(&mut order);
         for turn in &order {
             agent = workers[*turn].turn(&agent)?;
             tokio::task::yield_now().await;
         }
+        backstop::beat_with(format_args!("round {} of {}", round + 1, plan.rounds));
         progress.update(|status| status.stage = Stage::Training { round: round + 1, rounds: plan.rounds });
     }
     let held_out_reward = evaluate(&agent.local(plan.device)?, &past.held_out, plan.device)?;

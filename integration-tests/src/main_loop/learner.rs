@@ -54,6 +54,7 @@ impl Learner {
             if let Ok(lesson) = tokio::time::timeout(PATIENCE, self.inbox.recv()).await {
                 return lesson;
             }
+            backstop::beat_with("waiting for a lesson");
         }
     }
 

@@ -29,6 +29,7 @@ pub async fn trading_loop(desk: &mut Desk) -> Result<usize, TradingError> {
         if desk.stopped() || !desk.trade_one_bar().await? {
             return Ok(desk.bars_traded());
         }
+        backstop::beat_with(format_args!("{} bars traded", desk.bars_traded()));
     }
 }
 
@@ -42,6 +43,7 @@ pub async fn trading_loop(desk: &mut Desk) -> Result<usize, TradingError> {
 pub async fn continual_learning_loop(learner: &mut Learner) -> Result<usize, TradingError> {
     while let Some(lesson) = learner.next_lesson().await {
         learner.learn(lesson)?;
+        backstop::beat_with(format_args!("{} lessons learnt", learner.lessons()));
     }
     Ok(learner.lessons())
 }
@@ -56,6 +58,7 @@ pub async fn continual_learning_loop(learner: &mut Learner) -> Result<usize, Tra
 pub async fn monitoring_loop(monitor: &mut Monitor) -> Result<Health, TradingError> {
     while monitor.wait().await {
         monitor.look().await;
+        backstop::beat();
     }
     Ok(monitor.health())
 }

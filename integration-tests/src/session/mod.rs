@@ -2,7 +2,7 @@
 
 mod progress;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tch::Device;
 use tokio::sync::mpsc;
@@ -33,8 +33,8 @@ pub struct Setup {
     pub rounds: usize,
     /// Money to start with.
     pub cash: f64,
-    /// How long the market is open; zero: as fast as it goes. Decisions do not depend on it.
-    pub open_for: Duration,
+    /// How long the whole run lasts, at least; zero: as fast as it goes. Decisions do not depend on it.
+    pub lasts: Duration,
     /// How often the account is looked at from the side.
     pub look_every: Duration,
 }
@@ -46,9 +46,9 @@ impl Default for Setup {
             device: Device::Cpu,
             history: 1500,
             bars: 250,
-            rounds: 120,
+            rounds: 300,
             cash: 100_000.0,
-            open_for: Duration::ZERO,
+            lasts: Duration::ZERO,
             look_every: Duration::from_secs(1),
         }
     }
@@ -80,11 +80,13 @@ pub struct Report {
 /// Ends the exchange and everything in it.
 pub async fn run(setup: &Setup, progress: &Progress) -> Result<Report, TradingError> {
     tch::set_num_threads(1);
+    let started = Instant::now();
     let exchange = open_exchange(setup)?;
     let client = Client::new(exchange.address());
     let history = fetch_whole_history(&client).await?;
     let trained = train(setup, &history, progress).await?;
-    let report = trade(setup, client, history, trained, progress).await;
+    let open_for = setup.lasts.saturating_sub(started.elapsed());
+    let report = trade(setup, client, history, trained, open_for, progress).await;
     progress.update(|status| status.stage = Stage::Done);
     report
 }
@@ -132,7 +134,14 @@ async fn train(setup: &Setup, history: &[Quotes], progress: &Progress) -> Result
 }
 
 /// The three loops at once, each in a task of its own. The trader's end ends the others.
-async fn trade(setup: &Setup, client: Client, history: Vec<Quotes>, trained: Trained, progress: &Progress) -> Result<Report, TradingError> {
+async fn trade(
+    setup: &Setup,
+    client: Client,
+    history: Vec<Quotes>,
+    trained: Trained,
+    open_for: Duration,
+    progress: &Progress,
+) -> Result<Report, TradingError> {
     let (lessons, inbox) = mpsc::channel(1);
     let bars = u32::try_from(setup.bars).unwrap_or(u32::MAX);
     let mut desk = Desk::open(Opening {
@@ -145,7 +154,7 @@ async fn trade(setup: &Setup, client: Client, history: Vec<Quotes>, trained: Tra
         closes_at: setup.history + setup.bars,
         cash: setup.cash,
         lessons,
-        pace: Pace::from_now(setup.open_for / bars),
+        pace: Pace::from_now(open_for / bars),
         progress: progress.clone(),
     });
     let mut learner = Learner::new(trained.agent, setup.device, inbox);
