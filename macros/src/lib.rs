@@ -1,1 +1,53 @@
-//! x
+//! The attributes of [`backstop`](https://docs.rs/backstop), which re-exports them: add that crate, not this one.
+
+mod function;
+mod parameters;
+mod receiver;
+mod recover;
+mod settings;
+mod shape;
+mod site;
+mod timeout_async;
+
+use proc_macro::TokenStream;
+
+/// Guards an async function: it ends within its limit, or says why it did not.
+///
+/// Stands on `async fn` (free, method, trait method with a body), and on functions that return `impl Future` or
+/// `Pin<Box<dyn Future>>`. The function's type, its `Send`-ness and the thread that runs it stay as they are.
+///
+/// ```ignore
+/// use backstop::{TimeoutError, timeout_async};
+///
+/// #[timeout_async(secs = 30, retry = 2, fallback = cached)]
+/// async fn fetch(symbol: &str) -> std::io::Result<f64> { … }
+///
+/// async fn cached(symbol: &str, error: std::io::Error) -> std::io::Result<f64> { … }
+/// ```
+///
+/// | argument | meaning |
+/// |---|---|
+/// | none | the policy decides; without one 30 s |
+/// | `secs = 300`, `secs = 0.5`, `secs = LIMIT`, `millis = 250` | the limit of one attempt: a literal or a const expression (a number or a `Duration`), greater than zero |
+/// | `idle_secs = 60`, `idle_millis = 500` | the longest silence between two beats |
+/// | `grace_secs = 5` | at the limit `backstop::cancelled()` fires inside the body, which is dropped only after the grace |
+/// | `name = "api.fetch"` | the name in policies, metrics and reports; otherwise `module::path::function` |
+/// | `retry`, `retry = 3` | may be called again (3 retries are 4 attempts); by-value arguments are cloned for each attempt |
+/// | `fallback = path` | called when everything else has failed, with the function's own arguments (by-value ones are cloned before) and then the error: the `E` of its `Result`, or a `TimeoutError`. May be `async` or not |
+/// | `on_timeout = path` | `fn(TimeoutError) -> the return type`, where that type is no `Result` or its error has no `From<TimeoutError>` |
+/// | `isolate` | the body runs as a task of its own (`Send + 'static`), so that the caller is released even while the body blocks its thread |
+/// | `crate = path` | where `backstop` is, if it was renamed or re-exported |
+///
+/// # Order
+///
+/// With `#[safe_mps_op]` on the same function the guard is outside and the device fallback inside, in either order of writing.
+/// In a trait, a method without a body has nothing to guard: annotate its `impl`s.
+///
+/// # Cancellation
+///
+/// At its limit the body is dropped at the `.await` where it stands, as with `tokio::time::timeout`. With `retry` or `fallback` on a
+/// function that returns a future, its body first runs when that future is awaited.
+#[proc_macro_attribute]
+pub fn timeout_async(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    timeout_async::timeout_async(arguments.into(), item.into(), cfg!(feature = "disable-decorators")).into()
+}

@@ -48,4 +48,6 @@ pub enum Event<'a> {
     Injected { site: &'static Site, fault: &'static str },
     /// Something was dropped because a bound was reached or a sink failed: `what` names it.
     Dropped { what: &'static str },
+    /// What the operator should know once, at the start: a switch of the environment is in force, or has no effect.
+    Notice { message: &'a str },
 }

@@ -1,18 +1,23 @@
 //! Async and tensor code that cannot hang or die silently.
 
+mod amount;
 mod clock;
 mod event;
 mod flight;
 mod guard;
 mod incident;
+#[cfg(feature = "inject")]
+pub mod inject;
 mod metrics;
 mod observe;
 pub mod policy;
 #[doc(hidden)]
 pub mod private;
+mod resilience;
 mod site;
 mod watchdog;
 
+pub use backstop_macros::timeout_async;
 pub use flight::{Beat, Node, Polling, Tree, snapshot};
 pub use guard::{
     Carried, Hold, Outcome, Rejection, TimeoutError, TimeoutKind, beat, beat_with, cancelled, carry, carry_blocking, deadline, hold,

@@ -104,7 +104,7 @@ fn record(event: &Event<'_>) {
 fn words(event: &Event<'_>) -> Option<(Fact, u64, Duration)> {
     let none = Duration::ZERO;
     Some(match *event {
-        Event::Started { .. } | Event::Finished { .. } | Event::WatchdogLag { .. } => return None,
+        Event::Started { .. } | Event::Finished { .. } | Event::WatchdogLag { .. } | Event::Notice { .. } => return None,
         Event::Slow { elapsed, .. } => (Fact::Slow, 0, elapsed),
         Event::Retrying { attempt, pause, .. } => (Fact::Retrying, u64::from(attempt), pause),
         Event::Rejected { by, .. } => (Fact::Rejected, by as u64, none),
@@ -145,6 +145,7 @@ fn site(event: &Event<'_>) -> Option<&'static Site> {
         | Event::WatchdogLag { .. }
         | Event::PolicyLoaded { .. }
         | Event::PolicyRefused { .. }
+        | Event::Notice { .. }
         | Event::Dropped { .. } => None,
     }
 }

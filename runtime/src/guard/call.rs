@@ -5,17 +5,22 @@ use std::sync::Arc;
 use std::task::{self, Poll};
 use std::time::Duration;
 
+use super::admission::{Admission, Prelude, Refusal};
 use super::cancel::Cancel;
 use super::context::{self, Context, Deadline};
 use super::idle;
-use super::outcome::{Facts, Outcome, TimeoutError, TimeoutKind};
+use super::outcome::{Facts, Outcome, Rejection, TimeoutError, TimeoutKind};
 use super::returned::Returns;
 use crate::clock::{Clock, Tick};
 use crate::event::Event;
 use crate::flight::{self, Alarm, Entry, FIRED, Limits, SILENT, Ticket};
 use crate::incident::IncidentId;
 use crate::observe;
-use crate::policy::{self, OnLate, OnTimeout, Policy, WarnAt};
+use crate::policy::{self, OnLate, OnTimeout, Origin, Policy, WarnAt};
+use crate::resilience::breaker::Permit;
+use crate::resilience::concurrency::Seat;
+use crate::resilience::retry::{self, Backoff, Failure, Next};
+use crate::resilience::{self, State};
 use crate::site::Site;
 use crate::watchdog::{self, Expiry};
 
@@ -31,6 +36,13 @@ pub(super) struct Call {
     /// `None` where the table was full: the call runs unwatched, and that is counted.
     ticket: Option<Ticket>,
     total: Option<Deadline>,
+    /// What breaker, rate limit and bulkhead remember of the function; `None` where it has none.
+    pub(super) state: Option<&'static State>,
+    pub(super) admission: Option<Admission>,
+    pub(super) permit: Option<Permit<'static>>,
+    prelude: Option<Prelude>,
+    seat: Option<Seat>,
+    pauses: Option<Backoff>,
     /// What the body sees, while it is not being polled.
     context: Option<Arc<Context>>,
     /// Under tokio's paused clock: what the watchdog does otherwise.
@@ -47,6 +59,8 @@ pub(super) enum End<R> {
     Returned(R),
     /// It was given up.
     Expired(Expiry),
+    /// A fault was injected in its place.
+    Refused(Refusal),
 }
 
 impl Call {
@@ -75,7 +89,6 @@ impl Call {
         let attempts = policy.retry.value.as_ref().map_or(1, |retry| retry.attempts.max(1));
         Some(Self {
             site,
-            policy,
             clock,
             started,
             attempt: 0,
@@ -83,6 +96,13 @@ impl Call {
             caller,
             ticket,
             total,
+            state: resilience::of(site, &policy),
+            admission: None,
+            permit: None,
+            prelude: None,
+            seat: None,
+            pauses: policy.retry.value.as_ref().map(Backoff::new),
+            policy,
             context: None,
             alarm: None,
             ending: None,
@@ -138,6 +158,7 @@ impl Call {
             }
         }
         self.context = Some(context);
+        self.prelude = self.prelude();
     }
 
     /// The deadline of the attempt that begins, and whether it is the caller's: the earliest of its own, the whole call's and the caller's.
@@ -184,22 +205,35 @@ impl Call {
         {
             return Poll::Ready(End::Expired(expiry));
         }
-        self.poll_body(body, cx).map(End::Returned)
+        self.poll_inside(body, cx)
     }
 
-    fn poll_body<F: Future>(&mut self, body: Pin<&mut F>, cx: &mut task::Context<'_>) -> Poll<F::Output> {
+    /// Polls what runs inside the limit, with this call as the current one.
+    fn poll_inside<F: Future>(&mut self, body: Pin<&mut F>, cx: &mut task::Context<'_>) -> Poll<End<F::Output>> {
         let _entered = self.context.clone().map(context::enter);
         if let Some(ticket) = &self.ticket {
             ticket.record().begin_poll(flight::thread::current());
         }
         // Stays up when the body panics: that is how `drop` knows.
         self.polling = true;
-        let polled = body.poll(cx);
+        let polled = self.poll_body(body, cx);
         self.polling = false;
         if let Some(ticket) = &self.ticket {
             ticket.record().end_poll();
         }
         polled
+    }
+
+    /// Polls the bulkhead and the injected fault, then the body.
+    fn poll_body<F: Future>(&mut self, body: Pin<&mut F>, cx: &mut task::Context<'_>) -> Poll<End<F::Output>> {
+        if let Some(prelude) = &mut self.prelude {
+            match task::ready!(prelude.as_mut().poll(cx)) {
+                Ok(seat) => self.seat = seat,
+                Err(refusal) => return Poll::Ready(End::Refused(refusal)),
+            }
+            self.prelude = None;
+        }
+        body.poll(cx).map(End::Returned)
     }
 
     fn flags(&self) -> u32 {
@@ -250,7 +284,19 @@ impl Call {
     /// How the attempt ended, judged by the clock: the deadline decides.
     pub(super) fn conclude<R, S: Returns<R>>(&mut self, returns: S, end: End<R>) -> (R, Outcome) {
         let now = self.clock.now();
+        let (returned, outcome) = self.judge(returns, end, now);
+        // What the attempt held is free before the pause to the next one.
+        (self.prelude, self.seat) = (None, None);
+        if let Some(state) = self.state {
+            let succeeded = matches!(outcome, Outcome::Ok | Outcome::Late);
+            state.settle(self.site, &self.policy, self.permit.take(), succeeded, now);
+        }
+        (returned, outcome)
+    }
+
+    fn judge<R, S: Returns<R>>(&self, returns: S, end: End<R>, now: Tick) -> (R, Outcome) {
         match end {
+            End::Refused(refusal) => (returns.timed_out(self.injected(refusal, now)), Outcome::Error),
             End::Expired(expiry) => (returns.timed_out(self.error(expiry, now)), outcome_of(expiry)),
             End::Returned(returned) => match self.overdue(now) {
                 None if returns.failed(&returned) => (returned, Outcome::Error),
@@ -281,6 +327,73 @@ impl Call {
         }
     }
 
+    /// The call is not let in.
+    pub(super) fn refuse<R, S: Returns<R>>(&mut self, returns: S, by: Rejection) -> (R, Outcome) {
+        observe::event(&Event::Rejected { site: self.site, by });
+        let origin = match by {
+            Rejection::BreakerOpen => self.policy.breaker.origin.clone(),
+            Rejection::RateLimited => self.policy.rate_limit.origin.clone(),
+            Rejection::Saturated => self.policy.concurrency.origin.clone(),
+        };
+        let error = self.fault(TimeoutKind::Rejected(by), origin, self.clock.now());
+        (returns.timed_out(error), Outcome::Rejected)
+    }
+
+    #[cfg(feature = "inject")]
+    fn injected(&self, refusal: Refusal, now: Tick) -> TimeoutError {
+        self.fault(TimeoutKind::Injected, Origin::BuiltIn, now).caused_by(Some(Box::new(refusal)))
+    }
+
+    #[cfg(not(feature = "inject"))]
+    fn injected(&self, refusal: Refusal, _now: Tick) -> TimeoutError {
+        match refusal {}
+    }
+
+    /// When the next attempt begins; `None` where the outcome stands.
+    pub(super) fn another(&mut self, outcome: Outcome) -> Option<Tick> {
+        let failure = match outcome {
+            Outcome::Timeout | Outcome::Idle => Failure::Timeout,
+            Outcome::Error => Failure::Error,
+            Outcome::Rejected => Failure::Rejected,
+            _ => return None,
+        };
+        let policy = Arc::clone(&self.policy);
+        let (attempt, now, end) = (self.attempt.max(1), self.clock.now(), self.end());
+        let (rule, pauses) = (policy.retry.value.as_ref()?, self.pauses.as_mut()?);
+        match retry::decide(rule, failure, attempt, now, end, pauses) {
+            Next::Stop(_) => None,
+            Next::Again { pause, at } => {
+                // No limit runs during the pause.
+                if let Some(ticket) = &self.ticket {
+                    ticket.record().limit(&Limits { attempt, ..Limits::alarm(Tick::NEVER) });
+                }
+                self.attempt = attempt;
+                observe::event(&Event::Retrying { site: self.site, attempt: attempt + 1, pause });
+                Some(at)
+            }
+        }
+    }
+
+    /// When no further attempt is worth beginning: the end of the whole call, or of its caller.
+    fn end(&self) -> Tick {
+        let caller = self.caller.as_ref().filter(|_| self.policy.inherit.value).and_then(|caller| caller.deadline.as_ref());
+        caller.map_or(Tick::NEVER, |deadline| deadline.at).min(self.total_at())
+    }
+
+    fn fault(&self, kind: TimeoutKind, set_by: Origin, now: Tick) -> TimeoutError {
+        TimeoutError::new(Facts {
+            function: self.site.name(),
+            kind,
+            limit: Duration::ZERO,
+            elapsed: now.since(self.started),
+            attempt: self.attempt.max(1),
+            attempts: self.attempts,
+            set_by,
+            incident: None,
+            source: None,
+        })
+    }
+
     fn error(&self, expiry: Expiry, now: Tick) -> TimeoutError {
         let deadline = self.context.as_ref().and_then(|context| context.deadline.clone());
         let incident = self.ticket.as_ref().map_or(0, |ticket| ticket.record().incident());
@@ -291,17 +404,8 @@ impl Call {
                 (self.site.name(), TimeoutKind::Idle, idle.value.unwrap_or_default(), idle.origin.clone())
             }
         };
-        TimeoutError::new(Facts {
-            function,
-            kind,
-            limit,
-            elapsed: now.since(self.started),
-            attempt: self.attempt,
-            attempts: self.attempts,
-            set_by,
-            incident: (incident != 0).then_some(IncidentId(incident)),
-            source: None,
-        })
+        let incident = (incident != 0).then_some(IncidentId(incident));
+        TimeoutError::new(Facts { function, limit, incident, ..self.fault(kind, set_by, now).into_facts() })
     }
 
     /// The call is over: counts it once.

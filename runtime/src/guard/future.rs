@@ -1,7 +1,7 @@
 //! The future of a guarded call that is made once.
 
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
@@ -26,6 +26,8 @@ enum Stage {
     New,
     /// The policy switches the guard off.
     Off,
+    /// Waits to be let in.
+    Entering(Box<Call>),
     /// The body runs.
     Running(Box<Call>),
 }
@@ -40,17 +42,38 @@ impl<F: Future, S: Returns<F::Output>> Future for Guarded<F, S> {
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        let this = self.project();
-        if let Stage::New = this.stage {
-            *this.stage = Call::begin(this.site).map_or(Stage::Off, |mut call| {
-                call.begin_attempt();
-                Stage::Running(Box::new(call))
-            });
+        let mut this = self.project();
+        loop {
+            *this.stage = match std::mem::replace(this.stage, Stage::Off) {
+                Stage::New => Call::begin(this.site).map_or(Stage::Off, |call| Stage::Entering(Box::new(call))),
+                Stage::Off => return this.body.poll(cx),
+                Stage::Entering(mut call) => match call.poll_admission(cx) {
+                    Poll::Pending => {
+                        *this.stage = Stage::Entering(call);
+                        return Poll::Pending;
+                    }
+                    Poll::Ready(Err(refused)) => {
+                        let (returned, outcome) = call.refuse(*this.returns, refused);
+                        call.settle(outcome);
+                        return Poll::Ready(returned);
+                    }
+                    Poll::Ready(Ok(())) => {
+                        call.begin_attempt();
+                        Stage::Running(call)
+                    }
+                },
+                Stage::Running(mut call) => match call.poll_attempt(this.body.as_mut(), cx) {
+                    Poll::Pending => {
+                        *this.stage = Stage::Running(call);
+                        return Poll::Pending;
+                    }
+                    Poll::Ready(end) => {
+                        let (returned, outcome) = call.conclude(*this.returns, end);
+                        call.settle(outcome);
+                        return Poll::Ready(returned);
+                    }
+                },
+            };
         }
-        let Stage::Running(call) = this.stage else { return this.body.poll(cx) };
-        let end = ready!(call.poll_attempt(this.body, cx));
-        let (returned, outcome) = call.conclude(*this.returns, end);
-        call.settle(outcome);
-        Poll::Ready(returned)
     }
 }

@@ -74,6 +74,8 @@ pub enum TimeoutKind {
     Late,
     /// The call was refused before the body ran.
     Rejected(Rejection),
+    /// No time passed: fault injection made the call fail. The source is the injected error.
+    Injected,
 }
 
 /// Which layer refused a call.
@@ -115,6 +117,10 @@ pub(crate) struct Facts {
 impl TimeoutError {
     pub(crate) fn new(facts: Facts) -> Self {
         Self(Box::new(facts))
+    }
+
+    pub(crate) fn into_facts(self) -> Facts {
+        *self.0
     }
 
     /// With the error that the body returned at or after the deadline.
@@ -188,9 +194,13 @@ impl fmt::Display for TimeoutError {
             TimeoutKind::Idle => write!(f, "`{function}` gave no sign of life for {limit}")?,
             TimeoutKind::Total => write!(f, "`{function}` did not finish within {limit} over all attempts")?,
             TimeoutKind::Late => write!(f, "`{function}` returned after its limit of {limit}: it had blocked its thread")?,
+            TimeoutKind::Injected => write!(f, "`{function}` failed by an injected fault")?,
             TimeoutKind::Rejected(Rejection::BreakerOpen) => write!(f, "`{function}` was not called: its breaker is open")?,
             TimeoutKind::Rejected(Rejection::RateLimited) => write!(f, "`{function}` was not called: its rate limit is used up")?,
             TimeoutKind::Rejected(Rejection::Saturated) => write!(f, "`{function}` was not called: too many calls are running")?,
+        }
+        if *kind == TimeoutKind::Injected {
+            return write!(f, " (attempt {attempt} of {attempts})");
         }
         write!(f, " (after {elapsed}, attempt {attempt} of {attempts}, limit set by {set_by}")?;
         if let Some(incident) = incident {

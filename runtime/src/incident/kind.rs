@@ -84,13 +84,13 @@ impl IncidentKind {
 }
 
 impl From<TimeoutKind> for IncidentKind {
-    /// A rejection is no incident of its own; where it is reported, it counts against the whole call.
+    /// A rejection or an injected error is no incident of its own; where it is reported, it counts against the whole call.
     fn from(kind: TimeoutKind) -> Self {
         match kind {
             TimeoutKind::Limit => IncidentKind::Limit,
             TimeoutKind::Idle => IncidentKind::Idle,
             TimeoutKind::Late => IncidentKind::Late,
-            TimeoutKind::Total | TimeoutKind::Rejected(_) => IncidentKind::Total,
+            TimeoutKind::Total | TimeoutKind::Rejected(_) | TimeoutKind::Injected => IncidentKind::Total,
         }
     }
 }

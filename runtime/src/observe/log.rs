@@ -63,6 +63,7 @@ pub(super) fn log(event: &Event<'_>) {
         Event::PolicyRefused { message } => {
             error!(target: "backstop::policy", error = message, "policy file refused; the last good one stays in force");
         }
+        Event::Notice { message } => info!(target: "backstop::policy", "{message}"),
         Event::Injected { site, fault } => {
             info!(target: "backstop::call", function = site.name(), fault, "fault injected");
         }

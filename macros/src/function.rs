@@ -1,0 +1,101 @@
+//! The annotated function: its signature understood, its body left as raw tokens, so that half-written code still works in an editor.
+
+use proc_macro2::{Delimiter, Group, Ident, TokenStream, TokenTree};
+use quote::{ToTokens, TokenStreamExt};
+use syn::parse::{Parse, ParseStream, Parser};
+use syn::{Attribute, Generics, Result, Signature, Token, Visibility};
+
+/// A function, a method, or a trait's method.
+#[derive(Clone)]
+pub struct Function {
+    /// The attributes that stand below ours, and the inner ones of the body.
+    pub attrs: Vec<Attribute>,
+    pub vis: Visibility,
+    pub default: Option<Token![default]>,
+    pub sig: Signature,
+    pub body: Body,
+}
+
+/// What follows the signature.
+#[derive(Clone)]
+pub enum Body {
+    /// The braces and what is between them.
+    Block(Group),
+    /// A trait's method without a default body.
+    Missing(Token![;]),
+}
+
+impl Function {
+    /// The function's name without `r#`.
+    pub fn name(&self) -> String {
+        let name = self.sig.ident.to_string();
+        name.strip_prefix("r#").map_or_else(|| name.clone(), str::to_owned)
+    }
+
+    /// All up to the body: attributes, visibility and signature.
+    pub fn head(&self) -> TokenStream {
+        let Self { attrs, vis, default, sig, .. } = self;
+        let mut tokens = TokenStream::new();
+        tokens.append_all(attrs.iter().map(outer));
+        vis.to_tokens(&mut tokens);
+        default.to_tokens(&mut tokens);
+        sig.to_tokens(&mut tokens);
+        tokens
+    }
+
+    /// The function's own type parameters; those of its `impl` are not visible to an attribute.
+    pub fn type_parameters(&self) -> impl Iterator<Item = &Ident> {
+        let Generics { params, .. } = &self.sig.generics;
+        params.iter().filter_map(|parameter| match parameter {
+            syn::GenericParam::Type(parameter) => Some(&parameter.ident),
+            _ => None,
+        })
+    }
+}
+
+impl Parse for Function {
+    fn parse(input: ParseStream) -> Result<Self> {
+        let mut attrs = input.call(Attribute::parse_outer)?;
+        let vis = input.parse()?;
+        let default = parse_default(input)?;
+        let sig = input.parse()?;
+        if input.peek(Token![;]) {
+            return Ok(Self { attrs, vis, default, sig, body: Body::Missing(input.parse()?) });
+        }
+        let (inner, block) = parse_block(input)?;
+        attrs.extend(inner);
+        Ok(Self { attrs, vis, default, sig, body: Body::Block(block) })
+    }
+}
+
+impl ToTokens for Function {
+    fn to_tokens(&self, tokens: &mut TokenStream) {
+        tokens.extend(self.head());
+        match &self.body {
+            Body::Block(block) => block.to_tokens(tokens),
+            Body::Missing(semicolon) => semicolon.to_tokens(tokens),
+        }
+    }
+}
+
+/// `default fn`, unless `default` begins a path.
+fn parse_default(input: ParseStream) -> Result<Option<Token![default]>> {
+    if input.peek(Token![default]) && !input.peek2(Token![!]) { input.parse() } else { Ok(None) }
+}
+
+/// The body, and the inner attributes (`#![…]`) that it begins with: once the body is a block inside another one, they must stand outside.
+fn parse_block(input: ParseStream) -> Result<(Vec<Attribute>, Group)> {
+    let block = input.step(|cursor| match cursor.token_tree() {
+        Some((TokenTree::Group(group), rest)) if group.delimiter() == Delimiter::Brace => Ok((group, rest)),
+        _ => Err(cursor.error("expected the function's body")),
+    })?;
+    let split = |input: ParseStream| Ok((input.call(Attribute::parse_inner)?, input.parse::<TokenStream>()?));
+    let (inner, statements) = split.parse2(block.stream())?;
+    let mut stripped = Group::new(Delimiter::Brace, statements);
+    stripped.set_span(block.span());
+    Ok((inner, stripped))
+}
+
+fn outer(attribute: &Attribute) -> Attribute {
+    Attribute { style: syn::AttrStyle::Outer, ..attribute.clone() }
+}

@@ -1,0 +1,109 @@
+//! A function's parameters, named so that an expansion can pass them on.
+
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{format_ident, quote};
+use syn::{Attribute, FnArg, Pat, PatIdent, Receiver, ReceiverKind, Signature, Type, parse_quote};
+
+/// How an argument reaches the body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Passing {
+    /// By value.
+    Value,
+    /// By `&`: copied freely.
+    Shared,
+    /// By `&mut`: lent again.
+    Exclusive,
+}
+
+/// One parameter other than `self`.
+pub struct Parameter {
+    /// The name under which the rewritten signature takes it.
+    pub name: Ident,
+    /// The pattern as it was written.
+    pub pat: Pat,
+    pub ty: Type,
+    pub passing: Passing,
+    /// The `#[cfg]`s on it.
+    pub cfgs: Vec<Attribute>,
+}
+
+/// The receiver and the other parameters.
+pub struct Parameters {
+    pub receiver: Option<Passing>,
+    pub list: Vec<Parameter>,
+}
+
+impl Parameters {
+    pub fn of(sig: &Signature) -> Self {
+        let receiver = sig.receiver().map(receiver_passing);
+        let typed = sig.inputs.iter().filter_map(|input| match input {
+            FnArg::Typed(typed) => Some(typed),
+            FnArg::Receiver(_) => None,
+        });
+        let list = typed.enumerate().map(|(at, typed)| Parameter {
+            name: name(at, &typed.pat),
+            pat: (*typed.pat).clone(),
+            ty: (*typed.ty).clone(),
+            passing: passing(&typed.ty),
+            cfgs: typed.attrs.iter().filter(|attribute| attribute.path().is_ident("cfg")).cloned().collect(),
+        });
+        Self { receiver, list: list.collect() }
+    }
+
+    /// Whether something is taken by `&mut`.
+    pub fn any_exclusive(&self) -> bool {
+        self.receiver == Some(Passing::Exclusive) || self.list.iter().any(|parameter| parameter.passing == Passing::Exclusive)
+    }
+
+    /// `sig` with a plain name for every parameter; the patterns are bound inside, by [`Parameter::bind`].
+    pub fn named(&self, sig: &Signature) -> Signature {
+        let mut sig = sig.clone();
+        let typed = sig.inputs.iter_mut().filter_map(|input| match input {
+            FnArg::Typed(typed) => Some(typed),
+            FnArg::Receiver(_) => None,
+        });
+        for (typed, parameter) in typed.zip(&self.list) {
+            let name = &parameter.name;
+            *typed.pat = parse_quote!(#name);
+        }
+        sig
+    }
+}
+
+impl Parameter {
+    /// `let <pattern> = <name>;`, under the parameter's `#[cfg]`s.
+    pub fn bind(&self) -> TokenStream {
+        let Self { name, pat, cfgs, .. } = self;
+        match pat {
+            Pat::Wild(_) => TokenStream::new(),
+            _ => quote!(#(#cfgs)* let #pat = #name;),
+        }
+    }
+}
+
+/// A plain name stays, so that the signature reads as it was written; another pattern gets a name of ours.
+fn name(at: usize, pat: &Pat) -> Ident {
+    match pat {
+        Pat::Ident(PatIdent { by_ref: None, subpat: None, ident, .. }) => ident.clone(),
+        _ => format_ident!("__backstop_{at}", span = Span::mixed_site()),
+    }
+}
+
+fn passing(ty: &Type) -> Passing {
+    match ty {
+        Type::Reference(reference) if reference.mutability.is_some() => Passing::Exclusive,
+        Type::Reference(_) => Passing::Shared,
+        Type::Group(group) => passing(&group.elem),
+        Type::Paren(paren) => passing(&paren.elem),
+        _ => Passing::Value,
+    }
+}
+
+fn receiver_passing(receiver: &Receiver) -> Passing {
+    match &receiver.kind {
+        ReceiverKind::Reference(_, _, None) => Passing::Shared,
+        ReceiverKind::Reference(_, _, Some(_)) => Passing::Exclusive,
+        ReceiverKind::Typed(_, ty) => passing(ty),
+        _ => Passing::Value,
+    }
+}

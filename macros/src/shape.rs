@@ -1,0 +1,170 @@
+//! What an annotated function is: `async`, one that returns a future, one that tokio's macros have rewritten, or an ordinary one.
+
+use proc_macro2::{Group, TokenStream, TokenTree};
+use syn::visit_mut::{VisitMut, visit_type_mut};
+use syn::{GenericArgument, Ident, PathArguments, PathSegment, ReturnType, Type, TypeParamBound, parse_quote};
+
+use crate::function::{Body, Function};
+
+/// How a function gives its result.
+pub enum Shape {
+    /// `async fn`: the result.
+    Async(Type),
+    /// `fn … -> impl Future<Output = T>`: `T`.
+    Future(Type),
+    /// `fn … -> Pin<Box<dyn Future<Output = T>>>`, as written by hand or by `#[async_trait]`: `T`.
+    Boxed(Type),
+    /// What `#[tokio::main]` and `#[tokio::test]` leave when they stand above: `fn … { let body = async { … }; … }`.
+    Runtime(Type, Wrapped),
+    /// An ordinary function.
+    Plain,
+}
+
+/// A body that begins with `let body = async { … };`.
+pub struct Wrapped {
+    /// `let body =`
+    pub before: TokenStream,
+    /// The braces of the `async` block.
+    pub block: Group,
+    /// All that follows them.
+    pub after: TokenStream,
+}
+
+impl Shape {
+    pub fn of(function: &Function) -> Self {
+        let returned = returned(&function.sig.output);
+        if function.sig.asyncness.is_some() {
+            return Shape::Async(returned);
+        }
+        if let Type::ImplTrait(future) = &returned {
+            return future_output(&future.bounds).map_or(Shape::Plain, Shape::Future);
+        }
+        if let Some(output) = boxed_output(&returned) {
+            return Shape::Boxed(output);
+        }
+        match wrapped(&function.body) {
+            Some(body) => Shape::Runtime(returned, body),
+            None => Shape::Plain,
+        }
+    }
+}
+
+/// The type after `->`, or `()`.
+fn returned(output: &ReturnType) -> Type {
+    match output {
+        ReturnType::Default => parse_quote!(()),
+        ReturnType::Type(_, ty) => (**ty).clone(),
+    }
+}
+
+/// `T` of `Pin<Box<dyn Future<Output = T>>>`, or of the aliases `BoxFuture<'_, T>` and `LocalBoxFuture<'_, T>`.
+fn boxed_output(ty: &Type) -> Option<Type> {
+    let segment = last_segment(ty)?;
+    match segment.ident.to_string().as_str() {
+        "Pin" | "Box" => match types(segment).next()? {
+            Type::TraitObject(future) => future_output(&future.bounds),
+            inner => boxed_output(inner),
+        },
+        "BoxFuture" | "LocalBoxFuture" => types(segment).next().cloned(),
+        _ => None,
+    }
+}
+
+/// `T` of `Future<Output = T>`.
+fn future_output<'a>(bounds: impl IntoIterator<Item = &'a TypeParamBound>) -> Option<Type> {
+    bounds.into_iter().find_map(|bound| match bound {
+        TypeParamBound::Trait(bound) => {
+            let segment = bound.path.segments.last().filter(|segment| segment.ident == "Future")?;
+            arguments(segment).find_map(|argument| match argument {
+                GenericArgument::AssocType(output) if output.ident == "Output" => Some(output.ty.clone()),
+                _ => None,
+            })
+        }
+        _ => None,
+    })
+}
+
+fn last_segment(ty: &Type) -> Option<&PathSegment> {
+    match ty {
+        Type::Path(path) => path.path.segments.last(),
+        Type::Group(group) => last_segment(&group.elem),
+        Type::Paren(paren) => last_segment(&paren.elem),
+        _ => None,
+    }
+}
+
+fn arguments(segment: &PathSegment) -> impl Iterator<Item = &GenericArgument> {
+    match &segment.arguments {
+        PathArguments::AngleBracketed(arguments) => Some(&arguments.args),
+        _ => None,
+    }
+    .into_iter()
+    .flatten()
+}
+
+/// The type arguments of a path's segment.
+pub fn types(segment: &PathSegment) -> impl Iterator<Item = &Type> {
+    arguments(segment).filter_map(|argument| match argument {
+        GenericArgument::Type(ty) => Some(ty),
+        _ => None,
+    })
+}
+
+/// Recognises `let body = async { … }; …`.
+fn wrapped(body: &Body) -> Option<Wrapped> {
+    let Body::Block(body) = body else { return None };
+    let mut tokens = body.stream().into_iter();
+    let before: Vec<TokenTree> = tokens.by_ref().take(3).collect();
+    let starts = |at: usize, text: &str| before.get(at).is_some_and(|token| token.to_string() == text);
+    let is_async = |token: &TokenTree| matches!(token, TokenTree::Ident(word) if word == "async");
+    if !(starts(0, "let") && starts(1, "body") && starts(2, "=") && tokens.next().as_ref().is_some_and(is_async)) {
+        return None;
+    }
+    match tokens.find(|token| !matches!(token, TokenTree::Ident(word) if word == "move"))? {
+        TokenTree::Group(block) => Some(Wrapped { before: before.into_iter().collect(), block, after: tokens.collect() }),
+        _ => None,
+    }
+}
+
+/// `ty` as it can be named in an expression: `impl Trait` becomes `_`.
+pub fn nameable(mut ty: Type) -> Type {
+    struct Infer;
+    impl VisitMut for Infer {
+        fn visit_type_mut(&mut self, ty: &mut Type) {
+            match ty {
+                Type::ImplTrait(_) => *ty = parse_quote!(_),
+                _ => visit_type_mut(self, ty),
+            }
+        }
+    }
+    Infer.visit_type_mut(&mut ty);
+    ty
+}
+
+/// Whether the error of a `Result` may borrow, as far as tokens can say: a lifetime, a reference, or a type parameter (by convention one
+/// letter, where it is the `impl`'s and cannot be seen).
+pub fn error_may_borrow(ty: &Type, parameters: &[&Ident]) -> bool {
+    let Some(error) = last_segment(ty).and_then(|segment| types(segment).nth(1)) else {
+        return mentions(quote::ToTokens::to_token_stream(ty), parameters);
+    };
+    mentions(quote::ToTokens::to_token_stream(error), parameters)
+}
+
+fn mentions(tokens: TokenStream, parameters: &[&Ident]) -> bool {
+    let mut previous = ' ';
+    tokens.into_iter().any(|token| {
+        let before = previous;
+        previous = token.to_string().chars().next().unwrap_or(' ');
+        match token {
+            TokenTree::Group(group) => mentions(group.stream(), parameters),
+            TokenTree::Ident(word) if before == '\'' => word != "static",
+            TokenTree::Ident(word) => parameters.contains(&&word) || word == "Self" || one_letter(&word),
+            TokenTree::Punct(punct) => punct.as_char() == '&',
+            TokenTree::Literal(_) => false,
+        }
+    })
+}
+
+fn one_letter(word: &Ident) -> bool {
+    word.to_string().chars().enumerate().all(|(at, letter)| if at == 0 { letter.is_ascii_uppercase() } else { letter.is_ascii_digit() })
+}

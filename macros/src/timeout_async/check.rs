@@ -1,0 +1,169 @@
+//! What `#[timeout_async]` cannot stand on, and which arguments do not fit the function.
+
+use proc_macro2::{TokenStream, TokenTree};
+use quote::ToTokens;
+use syn::visit_mut::{self, VisitMut};
+use syn::{Error, FnArg, Lifetime, ParenthesizedGenericArguments, ReceiverKind, Result, Type, TypeFnPtr, TypeReference};
+
+use super::parse::Arguments;
+use crate::function::{Body, Function};
+use crate::parameters::Parameters;
+use crate::recover::collect;
+use crate::shape::Shape;
+
+/// Reads the annotated item, which must be a function.
+pub fn function(item: TokenStream) -> Result<Function> {
+    match other_item(item.clone()) {
+        Some((keyword, what)) => Err(Error::new_spanned(keyword, format!("`#[timeout_async]` guards one function: {what}"))),
+        None => syn::parse2(item),
+    }
+}
+
+/// Every rule at once.
+pub fn check(arguments: &Arguments, function: &Function) -> Result<Shape> {
+    let mut errors = None;
+    let shape = Shape::of(function);
+    let parameters = Parameters::of(&function.sig);
+    let rules = [
+        is_async(function, &shape),
+        has_body(function),
+        can_time_out(arguments, &shape),
+        isolate_owns(arguments, function),
+        fallback_can_be_called(arguments, &parameters),
+        boxed_lends_nothing(arguments, &parameters, &shape),
+    ];
+    rules.into_iter().filter_map(Result::err).for_each(|error| collect(&mut errors, error));
+    errors.map_or(Ok(shape), Err)
+}
+
+/// The keyword of an item that is no function, and what to do instead.
+fn other_item(item: TokenStream) -> Option<(TokenTree, &'static str)> {
+    let mut keywords = item.into_iter().filter(|token| matches!(token, TokenTree::Ident(_)));
+    let keyword = keywords.find(|token| !matches!(token.to_string().as_str(), "pub" | "unsafe" | "default"))?;
+    let what = match keyword.to_string().as_str() {
+        "struct" | "enum" | "union" => "a type has none, so annotate its methods",
+        "impl" | "trait" => "annotate the methods inside, one by one",
+        "mod" => "annotate the functions inside, one by one",
+        "static" | "type" | "use" | "macro_rules" => "this item has none",
+        _ => return None,
+    };
+    Some((keyword, what))
+}
+
+fn is_async(function: &Function, shape: &Shape) -> Result<()> {
+    let Shape::Plain = shape else { return Ok(()) };
+    match &function.sig.constness {
+        Some(constness) => Err(Error::new_spanned(
+            constness,
+            "`#[timeout_async]` cannot guard a `const fn`: it runs at compile time, where nothing can be timed",
+        )),
+        None => Err(Error::new_spanned(
+            function.sig.fn_token,
+            "`#[timeout_async]` needs a function that can be interrupted: write `async fn`, or return `impl Future<Output = …>` or \
+             `Pin<Box<dyn Future<Output = …>>>`",
+        )),
+    }
+}
+
+fn has_body(function: &Function) -> Result<()> {
+    match &function.body {
+        Body::Block(_) => Ok(()),
+        Body::Missing(_) => Err(Error::new_spanned(
+            &function.sig.ident,
+            format!("`{}` has no body here that could be guarded: annotate the method in each `impl` of the trait", function.sig.ident),
+        )),
+    }
+}
+
+fn can_time_out(arguments: &Arguments, shape: &Shape) -> Result<()> {
+    let (Shape::Async(returned) | Shape::Future(returned) | Shape::Boxed(returned) | Shape::Runtime(returned, _)) = shape else {
+        return Ok(());
+    };
+    match returned {
+        Type::Never(_) => Err(Error::new_spanned(
+            returned,
+            "a function that never returns cannot say that it timed out: return `Result<std::convert::Infallible, backstop::TimeoutError>`",
+        )),
+        Type::ImplTrait(_) if arguments.on_timeout.is_none() => Err(Error::new_spanned(
+            returned,
+            "this return type cannot say that the call timed out: add `on_timeout = path`, with `fn path(error: backstop::TimeoutError)` \
+             returning the same type as the body",
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn isolate_owns(arguments: &Arguments, function: &Function) -> Result<()> {
+    let Some(_) = &arguments.isolate else { return Ok(()) };
+    let mut errors = None;
+    for input in &function.sig.inputs {
+        if let Some(borrow) = borrow(input.clone()) {
+            let instead = match input {
+                FnArg::Receiver(_) => "take `self: std::sync::Arc<Self>`",
+                FnArg::Typed(_) => "take an owned value, such as `String`, `Vec<T>` or `Arc<T>`",
+            };
+            let message = format!("`isolate` runs the body as a task of its own, which cannot borrow from the caller: {instead}");
+            collect(&mut errors, Error::new_spanned(borrow, message));
+        }
+    }
+    errors.map_or(Ok(()), Err)
+}
+
+/// The first thing in a parameter that borrows: a reference, or a lifetime other than `'static`.
+fn borrow(mut input: FnArg) -> Option<TokenStream> {
+    struct Find(Option<TokenStream>);
+    impl Find {
+        fn note(&mut self, lifetime: Option<&Lifetime>, place: impl ToTokens) {
+            if self.0.is_none() && lifetime.is_none_or(|lifetime| lifetime.ident != "static") {
+                self.0 = Some(place.to_token_stream());
+            }
+        }
+    }
+    impl VisitMut for Find {
+        fn visit_receiver_kind_mut(&mut self, kind: &mut ReceiverKind) {
+            if let ReceiverKind::Reference(and, lifetime, _) = kind {
+                self.note(lifetime.as_ref(), and);
+            }
+            visit_mut::visit_receiver_kind_mut(self, kind);
+        }
+        fn visit_type_reference_mut(&mut self, reference: &mut TypeReference) {
+            self.note(reference.lifetime.as_ref(), reference.and_token);
+            visit_mut::visit_type_reference_mut(self, reference);
+        }
+        fn visit_lifetime_mut(&mut self, lifetime: &mut Lifetime) {
+            self.note(Some(lifetime), &*lifetime);
+        }
+        // The arguments of a function type are not held.
+        fn visit_parenthesized_generic_arguments_mut(&mut self, _: &mut ParenthesizedGenericArguments) {}
+        fn visit_type_fn_ptr_mut(&mut self, _: &mut TypeFnPtr) {}
+    }
+    let mut find = Find(None);
+    find.visit_fn_arg_mut(&mut input);
+    find.0
+}
+
+fn fallback_can_be_called(arguments: &Arguments, parameters: &Parameters) -> Result<()> {
+    let Some(fallback) = &arguments.fallback else { return Ok(()) };
+    if let Some(parameter) = parameters.list.iter().find(|parameter| !parameter.cfgs.is_empty()) {
+        let message = "`fallback` cannot pass on a parameter that a `#[cfg]` may remove: put the `#[cfg]` on two versions of the function";
+        return Err(Error::new_spanned(&parameter.cfgs[0], message));
+    }
+    if parameters.list.len() + usize::from(parameters.receiver.is_some()) > 12 {
+        return Err(Error::new_spanned(fallback, "`fallback` can pass on up to 12 arguments: put some of them into a struct"));
+    }
+    Ok(())
+}
+
+/// A boxed future has the lifetime of the whole `&mut`, so that nothing is left for a second call.
+fn boxed_lends_nothing(arguments: &Arguments, parameters: &Parameters, shape: &Shape) -> Result<()> {
+    let again = arguments.retry.as_ref().map(ToTokens::to_token_stream);
+    let again = again.or_else(|| arguments.fallback.as_ref().map(ToTokens::to_token_stream));
+    match (again, shape) {
+        (Some(again), Shape::Boxed(_) | Shape::Future(_)) if parameters.any_exclusive() => Err(Error::new_spanned(
+            again,
+            "this function returns a future that holds its `&mut` argument to the end, so that it cannot be called again: take `&self` \
+             (or `&T`) and keep the state behind a lock, or write a plain `async fn`",
+        )),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,48 @@
+//! An argument that is needed more than once.
+
+/// A clone of an argument that another attempt, or the fallback, will need.
+pub fn again<T: Again<M>, M>(argument: &T) -> T {
+    argument.again()
+}
+
+/// What can be cloned. `M` is there so that a type without `Clone` gets this trait's message and not one about `Clone`.
+#[diagnostic::on_unimplemented(
+    message = "this argument is needed more than once, but `{Self}` cannot be cloned",
+    label = "`{Self}` has no `Clone`",
+    note = "`retry` and `fallback` clone by-value arguments: derive `Clone`, or take a reference or an `Arc<{Self}>`"
+)]
+pub trait Again<M>: Sized {
+    /// A clone.
+    #[must_use]
+    fn again(&self) -> Self;
+}
+
+/// By `Clone`.
+#[derive(Debug)]
+pub struct Cloned;
+
+impl<T: Clone> Again<Cloned> for T {
+    fn again(&self) -> Self {
+        self.clone()
+    }
+}
+
+/// Nothing has this: with two rules to choose from, the compiler names the trait it could not satisfy, and not the bound of the only rule.
+trait Never {
+    fn never(&self) -> Self;
+}
+
+/// By nothing.
+#[derive(Debug)]
+pub struct Otherwise;
+
+impl<T: Never> Again<Otherwise> for T {
+    fn again(&self) -> Self {
+        self.never()
+    }
+}
+
+/// Calls a body that returns a future, so that its `return`s stay its own.
+pub fn once<R>(body: impl FnOnce() -> R) -> R {
+    body()
+}

@@ -1,0 +1,150 @@
+//! Which call suffers which fault: rules with their counters.
+//!
+//! The n-th draw of a rule depends on its seed and on n alone: no lock, and the same calls in every run.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::fault::Fault;
+use super::rule::{Rule, Step};
+use crate::site::Site;
+
+/// The rules in force, sorted by function.
+#[derive(Debug, Default)]
+pub(crate) struct Plan {
+    rules: Vec<Arc<Armed>>,
+    /// By [`Site::id`]; empty where there are no rules at all.
+    by_site: Vec<Vec<Arc<Armed>>>,
+}
+
+impl Plan {
+    /// Rules that `before` had too go on counting where they were.
+    pub(crate) fn new(rules: Vec<Rule>, sites: &[&'static Site], before: Option<&Self>) -> Self {
+        if rules.is_empty() {
+            return Self::default();
+        }
+        let known = before.map_or(&[][..], |before| &before.rules);
+        let rules: Vec<Arc<Armed>> = rules.into_iter().map(|rule| Armed::again(rule, known)).collect();
+        let of_site = |site: &&Site| rules.iter().filter(|armed| armed.rule.function().matches(site.name())).cloned().collect();
+        Self { by_site: sites.iter().map(of_site).collect(), rules }
+    }
+
+    /// The fault that this call suffers.
+    pub(crate) fn draw(&self, site: &'static Site) -> Option<Fault> {
+        self.by_site.get(site.id())?.iter().find_map(|armed| armed.draw())
+    }
+}
+
+/// A rule and how far it has come.
+#[derive(Debug)]
+pub(super) struct Armed {
+    rule: Rule,
+    seed: u64,
+    drawn: AtomicU64,
+    /// How many calls each step has taken.
+    taken: Vec<AtomicU64>,
+}
+
+impl Armed {
+    pub(super) fn new(rule: Rule) -> Self {
+        let seed = mixed(rule.seed_of() ^ hash(rule.function().as_str()));
+        let taken = rule.steps().iter().map(|_| AtomicU64::new(0)).collect();
+        Self { rule, seed, drawn: AtomicU64::new(0), taken }
+    }
+
+    fn again(rule: Rule, known: &[Arc<Self>]) -> Arc<Self> {
+        match known.iter().find(|armed| armed.rule.does_as(&rule)) {
+            Some(armed) => Arc::clone(armed),
+            None => Arc::new(Self::new(rule)),
+        }
+    }
+
+    pub(super) fn matches(&self, name: &str) -> bool {
+        self.rule.function().matches(name)
+    }
+
+    /// The first step that takes the call decides; none may.
+    pub(super) fn draw(&self) -> Option<Fault> {
+        let steps = self.rule.steps().iter().zip(&self.taken);
+        steps.filter(|(step, taken)| self.takes(step, taken)).map(|(step, _)| step.fault.clone()).next()?
+    }
+
+    fn takes(&self, step: &Step, taken: &AtomicU64) -> bool {
+        let count = step.count.unwrap_or(u64::MAX);
+        if taken.load(Ordering::Relaxed) >= count || self.chance() >= step.probability {
+            return false;
+        }
+        taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |taken| (taken < count).then(|| taken.saturating_add(1))).is_ok()
+    }
+
+    /// The next number of the sequence, from 0 to below 1.
+    fn chance(&self) -> f64 {
+        let n = self.drawn.fetch_add(1, Ordering::Relaxed);
+        let bits = mixed(self.seed.wrapping_add(n.wrapping_mul(0x9E37_79B9_7F4A_7C15))) >> 11;
+        #[allow(clippy::cast_precision_loss, reason = "53 bits fit a double exactly")]
+        let fraction = bits as f64 / (1_u64 << 53) as f64;
+        fraction
+    }
+}
+
+/// The output function of SplitMix64.
+fn mixed(mut bits: u64) -> u64 {
+    bits = (bits ^ (bits >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    bits ^ (bits >> 31)
+}
+
+/// FNV-1a: rules for different functions draw differently without a seed of their own.
+fn hash(text: &str) -> u64 {
+    text.bytes().fold(0xCBF2_9CE4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(text: &str) -> Rule {
+        Rule::parse(text).unwrap().remove(0)
+    }
+
+    fn sequence(rule: &Rule, calls: usize) -> Vec<bool> {
+        let armed = Armed::new(rule.clone());
+        (0..calls).map(|_| armed.draw().is_some()).collect()
+    }
+
+    #[test]
+    fn the_same_seed_draws_the_same_calls() {
+        let rule = rule("api::fetch=30%stall");
+        assert_eq!(sequence(&rule, 200), sequence(&rule, 200));
+        assert_ne!(sequence(&rule, 200), sequence(&rule.clone().seed(7), 200));
+    }
+
+    #[test]
+    fn as_many_calls_suffer_as_the_probability_says() {
+        let hit = sequence(&rule("api::fetch=5%stall"), 10_000).into_iter().filter(|hit| *hit).count();
+        assert!((400..600).contains(&hit), "{hit} of 10000");
+    }
+
+    #[test]
+    fn a_probability_outside_of_its_range_is_never_or_always() {
+        let stall = rule("a=stall");
+        assert!(sequence(&stall.clone().probability(-3.0), 100).iter().all(|hit| !hit));
+        assert!(sequence(&stall.probability(3.0), 100).iter().all(|hit| *hit));
+    }
+
+    #[test]
+    fn a_count_ends_and_the_next_step_takes_over() {
+        let armed = Armed::new(rule("a=2*stall->1*error(x)->off"));
+        let names: Vec<_> = (0..5).map(|_| armed.draw().map(|fault| fault.name())).collect();
+        assert_eq!(names, [Some("stall"), Some("stall"), Some("error"), None, None]);
+    }
+
+    #[test]
+    fn a_reload_keeps_the_count_of_a_rule_that_stays() {
+        let before = Plan::new(vec![rule("a=2*stall")], &[], None);
+        assert!(before.rules[0].draw().is_some());
+        let after = Plan::new(vec![rule("b=stall"), rule("a=2*stall")], &[], Some(&before));
+        assert!(after.rules[1].draw().is_some());
+        assert!(after.rules[1].draw().is_none());
+    }
+}

@@ -1,0 +1,182 @@
+//! The policies in force: looked up by every guarded call, swapped whole by a reload.
+//!
+//! A lookup is an index into a table behind an [`ArcSwap`]: no lock, no waiting. A call keeps the [`Policy`] that it started with, so a
+//! reload changes no running call.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use arc_swap::ArcSwap;
+
+use super::channel::Channel;
+use super::environment::Environment;
+use super::merge::Sources;
+use super::problem::PolicyError;
+use super::rules::Rules;
+use super::set::PolicySet;
+use super::settings::Policy;
+use crate::event::Event;
+use crate::observe;
+use crate::site::{Site, sites};
+
+/// The policies in force, worked out for every function of this program.
+#[derive(Debug)]
+pub(crate) struct Active {
+    set: PolicySet,
+    generation: u64,
+    /// By [`Site::id`].
+    table: Box<[Arc<Policy>]>,
+    #[cfg(feature = "inject")]
+    faults: crate::inject::Plan,
+}
+
+impl Active {
+    /// `before` is what was in force until now: faults that are still to be injected go on counting.
+    fn new(set: PolicySet, generation: u64, sites: &[&'static Site], before: Option<&Self>) -> Self {
+        #[cfg(not(feature = "inject"))]
+        let _ = before;
+        Self {
+            generation,
+            table: sites.iter().map(|site| Arc::new(set.policy(site))).collect(),
+            #[cfg(feature = "inject")]
+            faults: crate::inject::Plan::new(set.injections(), sites, before.map(|before| &before.faults)),
+            set,
+        }
+    }
+
+    /// What they were worked out from.
+    pub(crate) fn set(&self) -> &PolicySet {
+        &self.set
+    }
+}
+
+static ACTIVE: OnceLock<ArcSwap<Active>> = OnceLock::new();
+static GENERATION: AtomicU64 = AtomicU64::new(0);
+
+/// What applies to `site` now. Without an `install`, the attribute, the environment and the file that `BACKSTOP_CONFIG` names apply; they
+/// are read once, at the first call.
+pub(crate) fn of(site: &'static Site) -> Arc<Policy> {
+    match in_force().load().table.get(site.id()) {
+        Some(policy) => Arc::clone(policy),
+        None => Arc::new(detached(site)),
+    }
+}
+
+/// A site that no attribute made is in no table, and no file can name it.
+fn detached(site: &'static Site) -> Policy {
+    Sources { defaults: &Rules::default(), attribute: Rules::of_attribute(site), entry: None }.merge(site)
+}
+
+/// Where notifications may go, as the file in force declares it.
+pub(crate) fn channels() -> Arc<[Channel]> {
+    Arc::clone(&in_force().load().set.file.channels)
+}
+
+/// The number of policy sets that were installed so far; 0 while only built-in policies and attributes apply.
+pub(crate) fn generation() -> u64 {
+    in_force().load().generation
+}
+
+/// The fault that this call of `site` is to suffer, by the environment or the file.
+#[cfg(feature = "inject")]
+pub(crate) fn injected(site: &'static Site) -> Option<crate::inject::Fault> {
+    in_force().load().faults.draw(site)
+}
+
+/// Everything in force, for those who need more than one function's policy.
+pub(crate) fn current() -> Arc<Active> {
+    in_force().load_full()
+}
+
+/// Reads the policies of a program that installs them: from `path`, or from the file that `BACKSTOP_CONFIG` names instead.
+///
+/// # Errors
+/// All that is wrong with the file and the environment, in one error.
+pub(crate) fn load(path: Option<&Path>) -> Result<PolicySet, PolicyError> {
+    let mut environment = Environment::read();
+    let problems = environment.take_problems(sites());
+    PolicySet::load(path, environment, problems, sites())
+}
+
+/// Puts `set` in force for all calls that start from now on, and says so by [`Event::PolicyLoaded`].
+pub(crate) fn install(set: PolicySet) {
+    // One at a time, so that the highest generation is the one that stays.
+    static INSTALLING: Mutex<()> = Mutex::new(());
+    let installing = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
+    let path = set.path.clone();
+    let generation = GENERATION.fetch_add(1, Ordering::Relaxed) + 1;
+    let notices = notices_of_the_first(&set.environment);
+    let active = Arc::new(Active::new(set, generation, sites(), ACTIVE.get().map(|before| before.load_full()).as_deref()));
+    ACTIVE.get_or_init(|| ArcSwap::new(Arc::clone(&active))).store(active);
+    drop(installing);
+    announce(&notices);
+    observe::event(&Event::PolicyLoaded { generation, path: path.as_deref().and_then(|path| path.to_str()) });
+}
+
+fn in_force() -> &'static ArcSwap<Active> {
+    match ACTIVE.get() {
+        Some(in_force) => in_force,
+        None => begin(),
+    }
+}
+
+/// The first call of a program that installs nothing. Events follow after the table stands: who hears them may look a policy up.
+#[cold]
+fn begin() -> &'static ArcSwap<Active> {
+    let mut began = None;
+    let in_force = ACTIVE.get_or_init(|| {
+        let mut environment = Environment::read();
+        let notices = notices_of_the_first(&environment);
+        let (set, refused) = uninstalled(&mut environment, sites());
+        let generation = match set.path {
+            Some(_) => GENERATION.fetch_add(1, Ordering::Relaxed) + 1,
+            None => 0,
+        };
+        began = Some((notices, refused));
+        ArcSwap::from_pointee(Active::new(set, generation, sites(), None))
+    });
+    if let Some((notices, refused)) = began {
+        announce(&notices);
+        for error in refused {
+            observe::event(&Event::PolicyRefused { message: &error.to_string() });
+        }
+        loaded(&in_force.load());
+    }
+    in_force
+}
+
+/// The policies of a program that installs none. What is wrong is left out, and returned: first the environment's errors, then the file's.
+fn uninstalled(environment: &mut Environment, sites: &[&'static Site]) -> (PolicySet, Vec<PolicyError>) {
+    let mut refused = Vec::new();
+    let problems = environment.take_problems(sites);
+    if !problems.is_empty() {
+        refused.push(PolicyError::new(problems, Path::new(""), ""));
+    }
+    let set = PolicySet::load(None, environment.clone(), Vec::new(), sites).unwrap_or_else(|error| {
+        refused.push(error);
+        PolicySet { environment: environment.clone(), ..PolicySet::default() }
+    });
+    (set, refused)
+}
+
+fn loaded(active: &Active) {
+    if let Some(path) = &active.set.path {
+        observe::event(&Event::PolicyLoaded { generation: active.generation, path: path.to_str() });
+    }
+}
+
+/// What the environment switches, said once in the life of a program.
+fn notices_of_the_first(environment: &Environment) -> Vec<String> {
+    static SAID: OnceLock<()> = OnceLock::new();
+    match SAID.set(()) {
+        Ok(()) => environment.notices(),
+        Err(()) => Vec::new(),
+    }
+}
+
+fn announce(notices: &[String]) {
+    for message in notices {
+        observe::event(&Event::Notice { message });
+    }
+}

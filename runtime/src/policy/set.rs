@@ -1,0 +1,120 @@
+//! All policies of a program: what a file says, and what the environment says.
+
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::channel::Channel;
+use super::check;
+use super::environment::Environment;
+use super::file;
+use super::glob::Pattern;
+use super::merge::{Sources, apply_environment};
+use super::origin::Origin;
+use super::problem::{PolicyError, Problem};
+use super::rules::Rules;
+use super::settings::Policy;
+use crate::site::Site;
+
+/// What a policy file says.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct PolicyFile {
+    pub(crate) defaults: Rules,
+    pub(crate) functions: Vec<Entry>,
+    pub(crate) channels: Arc<[Channel]>,
+    #[cfg(feature = "inject")]
+    pub(crate) injections: Vec<crate::inject::Rule>,
+}
+
+/// One `[functions."…"]` table.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    pub(crate) pattern: Pattern,
+    /// The bytes of its name in the file.
+    pub(crate) span: Range<usize>,
+    pub(crate) origin: Origin,
+    pub(crate) rules: Rules,
+}
+
+impl Entry {
+    /// Whether it stands against `BACKSTOP_DISABLE=1`: it names one function, and says `enabled = true`.
+    pub(crate) fn enables_by_name(&self) -> bool {
+        self.pattern.is_exact() && self.rules.enabled.as_ref().is_some_and(|enabled| enabled.value)
+    }
+}
+
+/// All policies of a program.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct PolicySet {
+    pub(crate) path: Option<Arc<Path>>,
+    pub(crate) file: PolicyFile,
+    pub(crate) environment: Environment,
+}
+
+impl PolicySet {
+    /// Reads the file that `BACKSTOP_CONFIG` names, or else `path`; without either there is no file, and that is fine.
+    ///
+    /// # Errors
+    /// All that is wrong with the file, and `problems`, those of the environment, in one error.
+    pub(crate) fn load(
+        path: Option<&Path>,
+        environment: Environment,
+        mut problems: Vec<Problem>,
+        sites: &[&'static Site],
+    ) -> Result<Self, PolicyError> {
+        let path: Option<Arc<Path>> = environment.config.as_deref().or(path).map(Arc::from);
+        let mut text = String::new();
+        let mut file = PolicyFile::default();
+        if let Some(path) = &path {
+            match std::fs::read_to_string(path) {
+                Ok(read) => text = read,
+                Err(error) => problems.push(unreadable(path, &error)),
+            }
+            let (read, found) = file::read(path, &text);
+            file = read;
+            problems.extend(found);
+            problems.extend(check::check(&file, &text, sites));
+        }
+        if problems.is_empty() {
+            return Ok(Self { path, file, environment });
+        }
+        Err(PolicyError::new(problems, path.as_deref().unwrap_or(Path::new("")), &text))
+    }
+
+    /// What applies to `site`.
+    pub(crate) fn policy(&self, site: &'static Site) -> Policy {
+        let sources = self.sources(site);
+        let mut policy = sources.merge(site);
+        apply_environment(&mut policy, &self.environment, site, sources.entry);
+        policy
+    }
+
+    pub(crate) fn sources(&self, site: &'static Site) -> Sources<'_> {
+        Sources { defaults: &self.file.defaults, attribute: Rules::of_attribute(site), entry: self.file.entry(site.name()) }
+    }
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Problem {
+    Problem::new(format!("cannot read the policy file `{}`: {error}", path.display()))
+}
+
+impl PolicyFile {
+    /// The one entry that applies to a function: of all that match its name, the most specific.
+    pub(crate) fn entry(&self, name: &str) -> Option<&Entry> {
+        self.matching(name).into_iter().max_by(|a, b| a.pattern.compare(&b.pattern))
+    }
+
+    /// Every entry that matches a function's name.
+    pub(crate) fn matching(&self, name: &str) -> Vec<&Entry> {
+        self.functions.iter().filter(|entry| entry.pattern.matches(name)).collect()
+    }
+}
+
+#[cfg(feature = "inject")]
+impl PolicySet {
+    /// The faults to inject: first what the environment says, then the file.
+    pub(crate) fn injections(&self) -> Vec<crate::inject::Rule> {
+        let environment = self.environment.inject.as_deref().map(crate::inject::Rule::parse).and_then(Result::ok);
+        environment.into_iter().flatten().chain(self.file.injections.iter().cloned()).collect()
+    }
+}
