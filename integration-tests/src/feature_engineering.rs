@@ -151,7 +151,8 @@ fn smoothed(series: &Tensor, alpha: f64, seed: i64) -> Result<Tensor, TchError> 
     }
     let row = Tensor::f_arange(rest, options)?;
     let lag = row.f_unsqueeze(1)?.f_sub(&row.f_unsqueeze(0)?)?.f_clamp_min(0.0)?;
-    let decay = (1.0 - alpha).ln();
+    // With alpha 1 nothing is remembered: then a logarithm of almost 0 serves, because that of 0 times a lag of 0 is no number.
+    let decay = (1.0 - alpha).max(f64::MIN_POSITIVE).ln();
     let powers = lag.f_mul_scalar(decay)?.f_exp()?.f_mul_scalar(alpha)?.f_tril(0)?;
     let start = row.f_add_scalar(1.0)?.f_mul_scalar(decay)?.f_exp()?.f_unsqueeze(1)?.f_mul(&head.f_narrow(0, seed - 1, 1)?)?;
     let tail = powers.f_matmul(&series.f_narrow(0, seed, rest)?.f_contiguous()?)?.f_add(&start)?;

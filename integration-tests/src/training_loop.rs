@@ -1,5 +1,6 @@
 //! Training on the past, before the market opens.
 
+use backstop::timeout_async;
 use fastrand::Rng;
 use tch::Device;
 
@@ -64,6 +65,7 @@ pub struct Trained {
 ///
 /// # Cancellation
 /// Safe: between two turns it yields, and a dropped call has changed nothing.
+#[timeout_async(secs = 300)]
 pub async fn main_training_loop(start: &Agent, past: &Past, plan: Plan, progress: &Progress) -> Result<Trained, TradingError> {
     let mut rng = Rng::with_seed(plan.seed);
     let mut workers = (0..WORKERS).map(|_| Worker::new(start, &past.training, plan.device, rng.u64(..))).collect::<Result<Vec<_>, _>>()?;

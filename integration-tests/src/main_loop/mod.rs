@@ -14,6 +14,8 @@ pub use learner::{Learner, Lesson};
 pub use monitor::{Health, Monitor};
 pub use pace::Pace;
 
+use backstop::timeout_async;
+
 use crate::TradingError;
 
 /// Trades until the market closes or the run is stopped: fetch a bar, decide, send orders, learn. The number of bars traded.
@@ -23,6 +25,7 @@ use crate::TradingError;
 ///
 /// # Cancellation
 /// Safe at every await: the exchange takes no request twice, and the desk remembers the bar it is at.
+#[timeout_async(idle_secs = 60)]
 pub async fn trading_loop(desk: &mut Desk) -> Result<usize, TradingError> {
     loop {
         desk.wait_for_next_bar().await;
@@ -40,6 +43,7 @@ pub async fn trading_loop(desk: &mut Desk) -> Result<usize, TradingError> {
 ///
 /// # Cancellation
 /// Safe: a lesson is applied whole or not at all.
+#[timeout_async(idle_secs = 60)]
 pub async fn continual_learning_loop(learner: &mut Learner) -> Result<usize, TradingError> {
     while let Some(lesson) = learner.next_lesson().await {
         learner.learn(lesson)?;
@@ -55,6 +59,7 @@ pub async fn continual_learning_loop(learner: &mut Learner) -> Result<usize, Tra
 ///
 /// # Cancellation
 /// Safe: it only reads.
+#[timeout_async(idle_secs = 60)]
 pub async fn monitoring_loop(monitor: &mut Monitor) -> Result<Health, TradingError> {
     while monitor.wait().await {
         monitor.look().await;
