@@ -9,12 +9,16 @@ mod incident;
 #[cfg(feature = "inject")]
 pub mod inject;
 mod metrics;
+mod notify;
 mod observe;
 pub mod policy;
 #[doc(hidden)]
 pub mod private;
 mod resilience;
+#[cfg(feature = "prometheus")]
+mod serve;
 mod site;
+mod spell;
 mod watchdog;
 
 pub use backstop_macros::timeout_async;
@@ -23,6 +27,6 @@ pub use guard::{
     Carried, Hold, Outcome, Rejection, TimeoutError, TimeoutKind, beat, beat_with, cancelled, carry, carry_blocking, deadline, hold,
     is_cancelled, remaining,
 };
-pub use incident::{IncidentId, IncidentKind};
+pub use incident::{FunctionProgress, Incident, IncidentId, IncidentKind, Pressure, Program, RecentEvent, SystemState, incidents};
 pub use metrics::{FunctionStats, stats};
 pub use site::{Kind, Settings, Site, sites};
