@@ -42,11 +42,11 @@ fn moved(weights: &Parameters, tensor: usize, at: i64, by: f64) -> Parameters {
     let copy = weights.share();
     let layers = [&copy.trunk, &copy.policy, &copy.value];
     let source = layers[tensor / 2];
-    let changed = if tensor % 2 == 0 { source.weight.copy() } else { source.bias.copy() };
+    let changed = if tensor.is_multiple_of(2) { source.weight.copy() } else { source.bias.copy() };
     let _ = changed.view(-1).narrow(0, at, 1).g_add_scalar_(by);
     let mut copy = copy;
     let layer = [&mut copy.trunk, &mut copy.policy, &mut copy.value].into_iter().nth(tensor / 2).unwrap();
-    if tensor % 2 == 0 {
+    if tensor.is_multiple_of(2) {
         layer.weight = changed
     } else {
         layer.bias = changed

@@ -73,7 +73,6 @@ impl Parameters {
     }
 
     /// All tensors, in a fixed order.
-    #[must_use]
     pub fn tensors(&self) -> [&Tensor; 6] {
         let Self { trunk, policy, value } = self;
         [&trunk.weight, &trunk.bias, &policy.weight, &policy.bias, &value.weight, &value.bias]
