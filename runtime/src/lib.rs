@@ -1,6 +1,7 @@
 //! Async and tensor code that cannot hang or die silently.
 
 mod amount;
+mod builder;
 mod clock;
 mod event;
 mod flight;
@@ -22,6 +23,7 @@ mod spell;
 mod watchdog;
 
 pub use backstop_macros::timeout_async;
+pub use builder::{Backstop, Builder, InstallError};
 pub use flight::{Beat, Node, Polling, Tree, snapshot};
 pub use guard::{
     Carried, Hold, Outcome, Rejection, TimeoutError, TimeoutKind, beat, beat_with, cancelled, carry, carry_blocking, deadline, hold,
@@ -29,4 +31,5 @@ pub use guard::{
 };
 pub use incident::{FunctionProgress, Incident, IncidentId, IncidentKind, Pressure, Program, RecentEvent, SystemState, incidents};
 pub use metrics::{FunctionStats, stats};
+pub use policy::{Explanation, PolicyError, UnknownFunction, explain};
 pub use site::{Kind, Settings, Site, sites};
