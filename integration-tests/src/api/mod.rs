@@ -14,7 +14,7 @@ use crate::TradingError;
 ///
 /// # Errors
 /// [`TradingError`] if the exchange does not answer in time, or not with a listing.
-#[timeout_async(secs = 30)]
+#[timeout_async(secs = 30, retry = 3)]
 pub async fn fetch_market(client: &Client) -> Result<Listing, TradingError> {
     client.get("/v1/market").await
 }
@@ -23,7 +23,7 @@ pub async fn fetch_market(client: &Client) -> Result<Listing, TradingError> {
 ///
 /// # Errors
 /// [`TradingError`] if the exchange does not answer in time, or not with quotes.
-#[timeout_async(secs = 30)]
+#[timeout_async(secs = 30, retry = 3)]
 pub async fn fetch_history(client: &Client, from: usize) -> Result<Vec<Quotes>, TradingError> {
     client.get(&format!("/v1/history/{from}")).await
 }
@@ -32,7 +32,7 @@ pub async fn fetch_history(client: &Client, from: usize) -> Result<Vec<Quotes>, 
 ///
 /// # Errors
 /// [`TradingError`] if no quotes were ever seen and the exchange gives none.
-#[timeout_async(secs = 30)]
+#[timeout_async(secs = 30, retry = 3, fallback = cached_quotes)]
 pub async fn fetch_quotes(client: &Client, bar: usize) -> Result<Quotes, TradingError> {
     let quotes: Quotes = client.get(&format!("/v1/quotes/{bar}")).await?;
     client.remember(&quotes);
@@ -58,7 +58,7 @@ pub async fn cached_quotes(client: &Client, bar: usize, error: TradingError) -> 
 ///
 /// # Errors
 /// [`TradingError`] if the exchange does not answer in time, or refuses the orders.
-#[timeout_async(secs = 30)]
+#[timeout_async(secs = 30, retry = 3)]
 pub async fn send_orders(client: &Client, bar: usize, orders: &Orders) -> Result<Receipt, TradingError> {
     let path = format!("/v1/orders/{bar}");
     let body = serde_json::to_vec(orders).map_err(|source| TradingError::Answer { request: format!("PUT {path}"), source })?;
@@ -69,7 +69,7 @@ pub async fn send_orders(client: &Client, bar: usize, orders: &Orders) -> Result
 ///
 /// # Errors
 /// [`TradingError`] if the exchange does not answer in time, or not with an account.
-#[timeout_async(secs = 30)]
+#[timeout_async(secs = 30, retry = 3)]
 pub async fn fetch_account(client: &Client) -> Result<Account, TradingError> {
     client.get("/v1/account").await
 }

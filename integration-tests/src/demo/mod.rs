@@ -1,6 +1,7 @@
 //! The trading system with injected trouble, watched live: what the binary `demo` runs.
 
 mod arguments;
+mod guards;
 mod screen;
 mod summary;
 mod trouble;
@@ -42,10 +43,13 @@ fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
     let screen = Screen::new(!arguments.quiet);
     screen.log(if arguments.quiet { "warn" } else { "info" });
     let device = simulated_device(arguments.place)?;
+    let guards = guards::install()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("trading").enable_all().build()?;
     let report = runtime.block_on(watched(arguments, &screen, device))?;
     screen.clear();
+    guards.backstop.flush(Duration::from_secs(2));
     println!("\n{}\n{}", summary::functions(&backstop::stats()), summary::profit(&report));
+    println!("Incident reports lie in {}", guards.reports.display());
     Ok(())
 }
 
