@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::{Lesson, Pace};
 use crate::TradingError;
 use crate::api::{self, Account, Client, Order, Orders, Quotes};
-use crate::data_preprocessing::{CLOSE, clean, numbers, table, to_device};
+use crate::data_preprocessing::{clean, numbers, table, to_device};
 use crate::feature_engineering::{WARM_UP, market_states};
 use crate::portfolio::EquityCurve;
 use crate::rl_agents::a3c::{ACTIONS, Experience, Parameters, policy, rewards, sample, value, with_positions};
@@ -132,7 +132,8 @@ impl Desk {
             return Ok(false);
         }
         let bar = quotes.bar;
-        let (features, returns, closes) = self.look_at(quotes)?;
+        let closes: Vec<f64> = quotes.quotes.iter().map(|quote| quote.adjusted_close).collect();
+        let (features, returns) = self.look_at(quotes)?;
         self.reward(&returns);
         let account = api::fetch_account(&self.client).await?;
         let states = with_positions(&features, &self.held())?;
@@ -145,15 +146,13 @@ impl Desk {
         Ok(true)
     }
 
-    /// Takes in a bar: the features `[symbols, FEATURES]`, the returns and the adjusted closes it led to.
-    fn look_at(&mut self, quotes: Quotes) -> Result<(Tensor, Vec<f32>, Vec<f32>), TradingError> {
+    /// Takes in a bar: the features `[symbols, FEATURES]` it led to, and the returns.
+    fn look_at(&mut self, quotes: Quotes) -> Result<(Tensor, Vec<f32>), TradingError> {
         self.history.push_back(quotes);
         self.history.pop_front();
         let cleaned = clean(&to_device(&table(self.history.make_contiguous())?, self.device)?)?;
         let seen = market_states(&cleaned)?;
-        let closes = numbers(&cleaned.f_select(2, CLOSE)?.f_select(0, -1)?)?;
-        let features = seen.states.f_select(0, -1)?;
-        Ok((features, numbers(&seen.returns.f_select(0, -1)?)?, closes))
+        Ok((seen.states.f_select(0, -1)?, numbers(&seen.returns.f_select(0, -1)?)?))
     }
 
     /// The part held of each symbol by the actions in force.
@@ -186,7 +185,7 @@ impl Desk {
     }
 
     /// Draws an action for each symbol; an order for each that differs from the one in force.
-    fn decide(&mut self, states: Tensor, account: &Account, closes: &[f32]) -> Result<Orders, TradingError> {
+    fn decide(&mut self, states: Tensor, account: &Account, closes: &[f64]) -> Result<Orders, TradingError> {
         let probabilities = policy(&self.weights, &to_device(&states, self.device)?)?;
         let drawn = sample(&probabilities, &mut self.rng)?;
         let each = account.equity / f64::from(u32::try_from(closes.len()).unwrap_or(1).max(1));
@@ -218,8 +217,8 @@ impl Desk {
 
 /// The shares that this part of the money buys at this price.
 #[expect(clippy::cast_possible_truncation, reason = "no account here holds 2^52 shares")]
-fn target_shares(money: f64, part: f32, price: f32) -> i64 {
-    (money * f64::from(part) / f64::from(price)).floor() as i64
+fn target_shares(money: f64, part: f32, price: f64) -> i64 {
+    (money * f64::from(part) / price).floor() as i64
 }
 
 #[cfg(test)]
