@@ -3,6 +3,8 @@
 mod amount;
 mod builder;
 mod clock;
+#[cfg(any(feature = "tch", test))]
+mod device;
 mod event;
 mod flight;
 mod guard;
