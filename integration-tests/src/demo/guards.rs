@@ -1,13 +1,11 @@
 //! Puts backstop to work for the demo: policies, reports, metrics.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use backstop::{Backstop, Builder, InstallError};
 
 /// The demo's policies; edits are in force a second later.
 const POLICIES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/backstop.toml");
-/// The same, for a binary that has left its source tree.
-const POLICIES_TEXT: &str = include_str!("../../backstop.toml");
 /// Where reports go, below the working directory.
 const REPORTS: &str = "backstop-reports";
 /// Where metrics are served, if it is free.
@@ -44,5 +42,5 @@ fn policies(builder: Builder) -> Builder {
         tracing::warn!(target: "trading::demo", "built with `disable-decorators`: no function is guarded, no policy applies");
         return builder;
     }
-    if Path::new(POLICIES).exists() { builder.policies(POLICIES) } else { builder.policies_text("backstop.toml", POLICIES_TEXT) }
+    builder.policies(POLICIES)
 }
