@@ -2,6 +2,7 @@
 
 mod arguments;
 mod guards;
+mod incidents;
 mod screen;
 mod summary;
 mod trouble;
@@ -41,7 +42,8 @@ pub fn main(parser: lexopt::Parser) -> ExitCode {
 
 fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
     let screen = Screen::new(!arguments.quiet);
-    screen.log(if arguments.quiet { "warn" } else { "info" });
+    // The live display shows incidents itself, with the calls that were running.
+    screen.log(if arguments.quiet { "warn" } else { "info,backstop::incident=off" });
     let device = simulated_device(arguments.place)?;
     let guards = guards::install()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("trading").enable_all().build()?;
@@ -68,10 +70,11 @@ async fn watched(arguments: Arguments, screen: &Screen, device: Option<sim_mps::
     let status = supervisor.status.clone();
     let trouble = device.map(|device| tokio::spawn(trouble::order(device, status.clone())));
     let display = tokio::spawn(display(screen.clone(), arguments, status));
+    let incidents = (!arguments.quiet).then(|| tokio::spawn(incidents::show(screen.clone())));
     let interrupt = tokio::spawn(interrupt(supervisor));
     let setup = Setup { seed: arguments.seed, device: arguments.place.device(), lasts: arguments.lasts, ..Setup::default() };
     let report = session::run(&setup, &progress).await;
-    for task in [Some(display), Some(interrupt), trouble].into_iter().flatten() {
+    for task in [Some(display), Some(interrupt), incidents, trouble].into_iter().flatten() {
         task.abort();
     }
     report
@@ -94,7 +97,7 @@ async fn display(screen: Screen, arguments: Arguments, status: watch::Receiver<S
     let started = Instant::now();
     let pause = if screen.is_live() { Duration::from_millis(100) } else { Duration::from_secs(5) };
     loop {
-        let line = line(&status.borrow().clone(), started.elapsed(), arguments.lasts);
+        let line = line(&status.borrow(), started.elapsed(), arguments.lasts);
         if screen.is_live() {
             screen.show(line);
         } else {
@@ -104,22 +107,20 @@ async fn display(screen: Screen, arguments: Arguments, status: watch::Receiver<S
     }
 }
 
+/// Short enough for a terminal of 80 columns: a longer one would leave rows behind.
 fn line(status: &Status, elapsed: Duration, lasts: Duration) -> String {
-    let running = backstop::snapshot().calls.len();
     let (what, done, all) = match status.stage {
         Stage::Fetching => ("fetching the history".to_owned(), 0, 1),
-        Stage::Training { round, rounds } => (format!("training, round {round} of {rounds}"), round, rounds),
-        Stage::Trading { bar, bars } => {
-            let money = format!("equity {:.2}, profit {:+.2}", status.equity, status.profit);
-            (format!("bar {bar} of {bars}, {money}"), bar, bars)
-        }
+        Stage::Training { round, rounds } => (format!("training, round {round}/{rounds}"), round, rounds),
+        Stage::Trading { bar, bars } => (format!("bar {bar}/{bars}  equity {:.2} ({:+.2})", status.equity, status.profit), bar, bars),
         Stage::Done => ("done".to_owned(), 1, 1),
     };
-    format!("{} {}/{} s  {what}, {running} guarded calls", bar(done, all), elapsed.as_secs(), lasts.as_secs())
+    let running = backstop::snapshot().calls.len();
+    format!("{} {}/{} s  {what}  {running} calls", bar(done, all), elapsed.as_secs(), lasts.as_secs())
 }
 
 fn bar(done: usize, all: usize) -> String {
-    const WIDTH: usize = 20;
+    const WIDTH: usize = 12;
     let filled = (done * WIDTH / all.max(1)).min(WIDTH);
     format!("[{}{}]", "#".repeat(filled), ".".repeat(WIDTH - filled))
 }
@@ -130,9 +131,17 @@ mod tests {
 
     #[test]
     fn the_bar_fills_and_never_overflows() {
-        assert_eq!(bar(0, 10), "[....................]");
-        assert_eq!(bar(5, 10), "[##########..........]");
+        assert_eq!(bar(0, 10), "[............]");
+        assert_eq!(bar(5, 10), "[######......]");
         assert_eq!(bar(11, 10), bar(10, 10));
         assert_eq!(bar(0, 0), bar(0, 10));
+    }
+
+    #[test]
+    fn the_status_fits_a_narrow_terminal() {
+        let stage = Stage::Trading { bar: 250, bars: 250 };
+        let status = Status { stage, equity: 1_234_567.891, profit: 1_134_567.891 };
+        let line = line(&status, Duration::from_secs(86_400), Duration::from_secs(86_400));
+        assert!(line.len() < 80, "{line}");
     }
 }

@@ -10,6 +10,7 @@ use tracing_subscriber::fmt::MakeWriter;
 #[derive(Clone, Debug)]
 pub struct Screen {
     live: bool,
+    colours: bool,
     status: Arc<Mutex<String>>,
 }
 
@@ -17,7 +18,9 @@ impl Screen {
     /// With a status line if standard error is a terminal and `live` is wanted.
     #[must_use]
     pub fn new(live: bool) -> Self {
-        Self { live: live && io::stderr().is_terminal(), status: Arc::default() }
+        let terminal = io::stderr().is_terminal();
+        let colours = terminal && std::env::var_os("NO_COLOR").is_none();
+        Self { live: live && terminal, colours, status: Arc::default() }
     }
 
     /// Whether there is a status line.
@@ -29,8 +32,7 @@ impl Screen {
     /// Makes this the program's log: coloured on a terminal, with time stamps. Without RUST_LOG it shows everything from `level` up.
     pub fn log(&self, level: &str) {
         let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-        let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-        let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(self.clone());
+        let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(self.colours).with_writer(self.clone());
         // A test may have set a subscriber already; then the log goes there.
         let _ = log.try_init();
     }
@@ -44,6 +46,13 @@ impl Screen {
         *shown = status;
         // A terminal that has gone away is no reason to stop trading.
         let _ = write!(io::stderr(), "\r\x1b[2K{shown}").and_then(|()| io::stderr().flush());
+    }
+
+    /// Prints lines above the status line; yellow on a terminal.
+    pub fn block(&self, lines: &str) {
+        let lines = if self.colours { format!("\x1b[33m{lines}\x1b[0m") } else { lines.to_owned() };
+        // As above.
+        let _ = self.make_writer().write_all(lines.as_bytes());
     }
 
     /// Takes the status line away.
