@@ -318,7 +318,6 @@ impl<'a> Call<'a> {
         let value = Ident::new("returned", place);
         let back = quote_spanned!(place=> return #value;);
         quote! {
-            #[allow(unreachable_code, clippy::all, clippy::pedantic)]
             if let ::core::option::Option::Some(#value) = ::core::option::Option::None::<#returned> { #back }
         }
     }
