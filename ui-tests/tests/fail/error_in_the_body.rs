@@ -20,8 +20,16 @@ async fn instead(_n: u32, error: io::Error) -> io::Result<u32> {
     Err(error)
 }
 
+struct Failure;
+
+impl From<backstop::TimeoutError> for Failure {
+    fn from(_: backstop::TimeoutError) -> Self {
+        Failure
+    }
+}
+
 #[timeout_async(secs = 30)]
-async fn question(text: &str) -> Result<u32, io::Error> {
+async fn question(text: &str) -> Result<u32, Failure> {
     Ok(text.parse::<u32>()?)
 }
 
