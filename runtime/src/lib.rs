@@ -1,6 +1,7 @@
 //! Async and tensor code that cannot hang or die silently.
 
 mod amount;
+mod builder;
 mod clock;
 mod event;
 mod flight;
@@ -9,21 +10,26 @@ mod incident;
 #[cfg(feature = "inject")]
 pub mod inject;
 mod metrics;
+mod notify;
 mod observe;
 pub mod policy;
 #[doc(hidden)]
 pub mod private;
 mod resilience;
+#[cfg(feature = "prometheus")]
+mod serve;
 mod site;
+mod spell;
 mod watchdog;
 
 pub use backstop_macros::timeout_async;
+pub use builder::{Backstop, Builder, InstallError};
 pub use flight::{Beat, Node, Polling, Tree, snapshot};
 pub use guard::{
     Carried, Hold, Outcome, Rejection, TimeoutError, TimeoutKind, beat, beat_with, cancelled, carry, carry_blocking, deadline, hold,
     is_cancelled, remaining,
 };
-pub use incident::{IncidentId, IncidentKind};
+pub use incident::{FunctionProgress, Incident, IncidentId, IncidentKind, Pressure, Program, RecentEvent, SystemState, incidents};
 pub use metrics::{FunctionStats, stats};
 pub use policy::{Explanation, PolicyError, UnknownFunction, explain};
 pub use site::{Kind, Settings, Site, sites};

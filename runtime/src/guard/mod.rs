@@ -27,7 +27,7 @@ pub use deadline::{Carried, carry, carry_blocking, deadline, remaining};
 pub use fallback::{Fallback, or_else};
 pub use future::Guarded;
 pub use idle::{Hold, beat, beat_with, hold};
-pub use isolate::{Isolated, isolated};
+pub use isolate::isolated;
 pub use outcome::{Outcome, Rejection, TimeoutError, TimeoutKind};
 pub use returned::{By, Calling, Lifting, Returned, Returns, Value, lift, makes_alone, makes_or_else, reads_alone, reads_or_else};
 

@@ -85,6 +85,11 @@ pub(crate) fn injected(site: &'static Site) -> Option<crate::inject::Fault> {
     in_force().load().faults.draw(site)
 }
 
+/// The policy file in force; `None` without one.
+pub(crate) fn path() -> Option<Arc<std::path::Path>> {
+    in_force().load().set.path.clone()
+}
+
 /// Everything in force, for those who need more than one function's policy.
 pub(crate) fn current() -> Arc<Active> {
     in_force().load_full()

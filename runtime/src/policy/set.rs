@@ -101,6 +101,16 @@ impl PolicySet {
         policy
     }
 
+    /// The longest limit that any function has; `None` without a limit.
+    #[cfg(feature = "prometheus")]
+    pub(crate) fn longest_limit(&self) -> Option<std::time::Duration> {
+        let limits = |site| {
+            let policy = self.policy(site);
+            policy.timeout.value.max(policy.total.value)
+        };
+        crate::site::sites().iter().filter_map(|site| limits(site)).max()
+    }
+
     pub(crate) fn sources(&self, site: &'static Site) -> Sources<'_> {
         Sources { defaults: &self.file.defaults, attribute: Rules::of_attribute(site), entry: self.file.entry(site.name()) }
     }
