@@ -6,7 +6,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::incident::{self, reporter, store};
+use crate::incident;
 #[cfg(feature = "prometheus")]
 use crate::metrics::exporter::{self, ExporterError};
 use crate::policy::{self, PolicyError};
@@ -79,11 +79,11 @@ impl Builder {
             Some(address) => Some(serve(address, &policies)?),
             None => None,
         };
-        if self.reports.is_some() {
-            store::set_folder(self.reports);
+        if let Some(folder) = self.reports {
+            incident::store_in(folder);
         }
         policy::install(policies);
-        reporter::ensure_started();
+        incident::start();
         Ok(Backstop {
             #[cfg(feature = "prometheus")]
             server,
