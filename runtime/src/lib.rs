@@ -3,6 +3,8 @@
 mod amount;
 mod builder;
 mod clock;
+#[cfg(feature = "tch")]
+mod device;
 mod event;
 mod flight;
 mod guard;
@@ -22,8 +24,12 @@ mod site;
 mod spell;
 mod watchdog;
 
-pub use backstop_macros::timeout_async;
+#[cfg(feature = "tch")]
+pub use backstop_macros::Migrate;
+pub use backstop_macros::{safe_mps_op, timeout_async};
 pub use builder::{Backstop, Builder, InstallError};
+#[cfg(feature = "tch")]
+pub use device::{Migrate, Moves, Rebuild, Visitor, VisitorMut};
 pub use flight::{Beat, Node, Polling, Tree, snapshot};
 pub use guard::{
     Carried, Hold, Outcome, Rejection, TimeoutError, TimeoutKind, beat, beat_with, cancelled, carry, carry_blocking, deadline, hold,

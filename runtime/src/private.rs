@@ -3,8 +3,18 @@
 pub use crate::__returns as returns;
 pub use crate::amount::Amount;
 pub use crate::guard::{
-    Again, By, Calling, Fallback, Lifting, Returned, Returns, Value, again, call, call_again, isolated, lift, makes_alone, makes_or_else,
-    once, or_else, reads_alone, reads_or_else,
+    Again, Attempts, By, Calling, Fallback, Lifting, Returned, Returns, Value, again, call, call_again, fall_back, isolated, lift,
+    makes_alone, makes_or_else, once, reads_alone, reads_or_else, settle,
 };
 pub use crate::site::{Kind, Site, Submitted};
 pub use inventory;
+
+/// What expansions of `#[safe_mps_op]` name.
+#[cfg(feature = "tch")]
+pub mod device {
+    pub use crate::device::{
+        Again, Argument, Arguments, ByClone, ByMigrate, ByReference, ByRefs, BySkipped, BySlice, ByValue, Errors, ErrorsByPanic,
+        ErrorsByPointer, ErrorsForeign, ErrorsFromTch, Field, FieldBorrowed, FieldCloned, FieldMoved, FieldStuck, Hidden, Migrate, Moves,
+        Of, Panics, Rebuild, ResultOf, Tensors, TensorsHidden, TensorsShown, Visitor, VisitorMut, field, of, returns, run, run_async,
+    };
+}
