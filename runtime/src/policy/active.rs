@@ -74,7 +74,8 @@ pub(crate) fn channels() -> Arc<[Channel]> {
 }
 
 /// The number of policy sets that were installed so far; 0 while only built-in policies and attributes apply.
-pub(crate) fn generation() -> u64 {
+#[cfg(test)]
+fn generation() -> u64 {
     in_force().load().generation
 }
 
@@ -94,14 +95,14 @@ pub(crate) fn current() -> Arc<Active> {
     in_force().load_full()
 }
 
-/// Reads the policies of a program that installs them: from `path`, or from the file that `BACKSTOP_CONFIG` names instead.
+/// Reads the policies of a program that installs them: from the file that `BACKSTOP_CONFIG` names, or else from `path`, or else there are none.
 ///
 /// # Errors
 /// All that is wrong with the file and the environment, in one error.
 pub(crate) fn load(path: Option<&Path>) -> Result<PolicySet, PolicyError> {
     let mut environment = Environment::read();
     let problems = environment.take_problems(sites());
-    PolicySet::load(path, environment, problems, sites())
+    PolicySet::load(environment.config.clone().as_deref().or(path), environment, problems, sites())
 }
 
 /// Puts `set` in force for all calls that start from now on, and says so by [`Event::PolicyLoaded`].
@@ -158,7 +159,7 @@ fn uninstalled(environment: &mut Environment, sites: &[&'static Site]) -> (Polic
     if !problems.is_empty() {
         refused.push(PolicyError::new(problems, Path::new(""), ""));
     }
-    let set = PolicySet::load(None, environment.clone(), Vec::new(), sites).unwrap_or_else(|error| {
+    let set = PolicySet::load(environment.config.as_deref(), environment.clone(), Vec::new(), sites).unwrap_or_else(|error| {
         refused.push(error);
         PolicySet { environment: environment.clone(), ..PolicySet::default() }
     });

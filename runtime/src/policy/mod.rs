@@ -24,7 +24,8 @@ mod watch;
 
 pub use channel::{Channel, ChannelKind, WebhookFormat};
 pub use explain::{Explanation, Setting, UnknownFunction, explain};
-pub use glob::Pattern;
+#[cfg(feature = "inject")]
+pub(crate) use glob::Pattern;
 #[cfg(feature = "inject")]
 pub(crate) use nearest::nearest;
 pub use origin::{Origin, Set};
@@ -33,5 +34,6 @@ pub use settings::{Breaker, DevicePolicy, Escalation, OnLate, OnTimeout, Policy,
 
 #[cfg(feature = "inject")]
 pub(crate) use active::injected;
-pub(crate) use active::{channels, generation, install, load, of, path};
+pub(crate) use active::{channels, install, load, of, path};
+pub(crate) use set::PolicySet;
 pub(crate) use watch::Watch;

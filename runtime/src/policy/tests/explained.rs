@@ -38,7 +38,7 @@ trading::api::fetch: #[timeout_async] at src/api.rs:7
   breaker        none  by default
   rate_limit     none  by default
   concurrency    none  by default
-  escalate       [{ after = 1, severity = warning }]  by default
+  escalate       []  by default
 ";
     assert_eq!(explanation.to_string(), expected);
 }

@@ -6,13 +6,10 @@ mod reference;
 mod refused;
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
-use super::check::check;
 use super::environment::Environment;
-use super::file;
-use super::problem::{PolicyError, Problem};
+use super::problem::PolicyError;
 use super::set::PolicySet;
 use super::settings::Policy;
 use crate::site::Site;
@@ -27,16 +24,9 @@ static UPDATE: Site = Site::safe_mps_op("trading::a3c::update").at("src/a3c.rs",
 const SITES: [&Site; 6] = [&FETCH, &SEND, &EPOCH, &EPOCH_ON_DEVICE, &MONITOR, &UPDATE];
 
 fn load_with(text: &str, variables: &[(&str, &str)]) -> Result<PolicySet, PolicyError> {
-    let path: Arc<Path> = Path::new("backstop.toml").into();
     let mut environment = Environment::of(|name| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| value.into()));
-    let mut problems: Vec<Problem> = environment.take_problems(&SITES);
-    let (file, found) = file::read(&path, text);
-    problems.extend(found);
-    problems.extend(check(&file, text, &SITES));
-    match problems.is_empty() {
-        true => Ok(PolicySet { path: Some(path), file, environment }),
-        false => Err(PolicyError::new(problems, &path, text)),
-    }
+    let problems = environment.take_problems(&SITES);
+    PolicySet::of_text(Path::new("backstop.toml"), text, environment, problems, &SITES)
 }
 
 fn load(text: &str) -> Result<PolicySet, PolicyError> {

@@ -89,6 +89,14 @@ fn a_step_of_an_escalation_is_whole_and_its_channels_exist() {
 }
 
 #[test]
+fn a_step_of_an_escalation_that_can_never_decide_is_refused() {
+    let expected = "2:13 this step can never decide: a later one is reached whenever it is, and the last one decides";
+    refused_of_fetch("escalate = [{ after = 3, severity = \"error\" }, { after = 1, severity = \"info\" }]", expected);
+    let narrower = "escalate = [{ after = 3, severity = \"error\" }, { after = 2, within = \"1m\", severity = \"critical\" }]\n";
+    assert!(load(&format!("{FETCH_ENTRY}{narrower}")).is_ok());
+}
+
+#[test]
 fn a_channel_has_the_keys_of_its_kind() {
     refused("[channels.ops]\nurl = \"http://x\"\n", "1:1 channel `ops` lacks `kind`");
     refused("[channels.ops]\nkind = \"pager\"\n", "2:8 `kind` must be one of `webhook`, `command`, `file` and `log`, not `pager`");
@@ -261,6 +269,8 @@ fn the_environment_injects_before_the_file() {
     let rules: Vec<String> = set.injections().iter().map(ToString::to_string).collect();
     assert_eq!(rules, ["trading::api::*=error(x)", "trading::api::fetch=stall"]);
     let broken = load_with("", &[("BACKSTOP_INJECT", "trading::api::*=eror")]).map(|_| ()).unwrap_err();
+    let lost = load_with("", &[("BACKSTOP_INJECT", "trading::api::fetsh=stall")]).map(|_| ()).unwrap_err();
+    assert_eq!(lost.problems()[0].help(), Some("did you mean `trading::api::fetch`?"));
     assert_eq!(broken.problems()[0].message(), "BACKSTOP_INJECT: there is no fault `eror`: did you mean `error`?");
 }
 
