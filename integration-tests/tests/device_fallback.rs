@@ -46,11 +46,11 @@ fn a_panic_of_tchs_plain_methods_falls_back_too() {
 fn without_a_fault_the_function_runs_once_and_copies_nothing() {
     let Ok(_orders) = Orders::take() else { return };
     let x = on_mps(&[1.0, -2.0]);
-    let before = sim_mps::counts().operators;
+    let before = sim_mps::counts().dispatched;
     let bare = x.f_abs().and_then(|x| x.f_mul_scalar(2.0)).unwrap();
-    let cost = sim_mps::counts().operators - before;
+    let cost = sim_mps::counts().dispatched - before;
     let y = doubled(&x).unwrap();
-    assert_eq!(sim_mps::counts().operators, before + 2 * cost);
+    assert_eq!(sim_mps::counts().dispatched, before + 2 * cost);
     assert_eq!((values(&y), y.device()), (values(&bare), Device::Mps));
 }
 
