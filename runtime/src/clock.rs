@@ -6,6 +6,9 @@
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+/// How far before the first reading the ticks begin: a paused clock may stand at an earlier instant.
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// A point in time, in nanoseconds since the first reading of this process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Tick(u64);
@@ -24,7 +27,7 @@ impl Tick {
     #[must_use]
     pub fn of(instant: Instant) -> Self {
         static BASE: OnceLock<Instant> = OnceLock::new();
-        let base = BASE.get_or_init(|| instant.checked_sub(Duration::from_secs(1)).unwrap_or(instant));
+        let base = BASE.get_or_init(|| instant.checked_sub(DAY).unwrap_or(instant));
         Self(nanos(instant.saturating_duration_since(*base)))
     }
 
@@ -55,4 +58,46 @@ impl Tick {
 
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Which clock a task lives by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Clock {
+    /// The monotonic clock; the watchdog wakes who sleeps by it.
+    Wall,
+    /// tokio's paused clock, in a test; tokio's timer wakes who sleeps by it.
+    Paused,
+}
+
+impl Clock {
+    /// The clock of the task that is running here.
+    ///
+    /// tokio's clock stands still between two readings of the monotonic clock, or has been advanced beyond them, exactly when it is
+    /// paused. The two extra readings are made in builds with debug assertions only: tests have these, production has not.
+    pub(crate) fn here() -> Self {
+        if !cfg!(debug_assertions) {
+            return Clock::Wall;
+        }
+        let before = Instant::now();
+        let tokio = tokio::time::Instant::now().into_std();
+        let after = Instant::now();
+        if (before..=after).contains(&tokio) { Clock::Wall } else { Clock::Paused }
+    }
+
+    /// The time by this clock.
+    pub(crate) fn now(self) -> Tick {
+        match self {
+            Clock::Wall => Tick::now(),
+            Clock::Paused => Tick::of(tokio::time::Instant::now().into_std()),
+        }
+    }
+}
+
+impl Tick {
+    /// The instant of this tick.
+    pub(crate) fn instant(self) -> Instant {
+        let now = Instant::now();
+        let tick = Self::of(now);
+        if self >= tick { now.checked_add(self.since(tick)).unwrap_or(now) } else { now.checked_sub(tick.since(self)).unwrap_or(now) }
+    }
 }

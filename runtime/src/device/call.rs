@@ -186,7 +186,7 @@ impl Call {
     {
         let text = torch::text(error);
         // Devices report late: what the copy reports and is no device fault is the program's own error, and the real cause.
-        let late = classify::classify(&text).is_none();
+        let late = classify::text(&text).is_none();
         match first {
             Some(Failure { result, fault }) if !late => {
                 let _ = self.survey.restore(arguments);

@@ -1,6 +1,12 @@
 //! The running calls as a tree: what [`snapshot`](crate::snapshot) returns and reports print.
 
+use std::collections::HashMap;
+use std::fmt;
 use std::time::Duration;
+
+use super::record::{CallId, Record, View};
+use super::thread;
+use crate::clock::Tick;
 
 /// The running calls at one moment, depth first: a child follows its parent.
 #[derive(Clone, Debug, Default)]
@@ -57,4 +63,85 @@ pub struct Beat {
     pub ago: Duration,
     /// What `beat_with` said, if it was used.
     pub progress: Option<String>,
+}
+
+impl Tree {
+    /// Orders the calls: parents before their children, older before younger.
+    pub(super) fn of(mut views: Vec<(CallId, &'static Record, View)>, now: Tick) -> Self {
+        views.sort_by_key(|(_, _, view)| view.started);
+        let running: HashMap<CallId, usize> = views.iter().enumerate().map(|(at, (id, _, _))| (*id, at)).collect();
+        let mut children: HashMap<Option<CallId>, Vec<usize>> = HashMap::new();
+        for (at, (_, _, view)) in views.iter().enumerate() {
+            children.entry(view.parent.filter(|parent| running.contains_key(parent))).or_default().push(at);
+        }
+        let mut tree = Self::default();
+        let mut open: Vec<(usize, usize)> = children.get(&None).into_iter().flatten().rev().map(|at| (*at, 0)).collect();
+        while let Some((at, depth)) = open.pop() {
+            let (id, record, view) = &views[at];
+            tree.calls.extend(Node::of(*id, record, view, depth, now));
+            open.extend(children.get(&Some(*id)).into_iter().flatten().rev().map(|child| (*child, depth + 1)));
+        }
+        tree
+    }
+}
+
+impl Node {
+    fn of(id: CallId, record: &Record, view: &View, depth: usize, now: Tick) -> Option<Self> {
+        let site = view.site?;
+        // A call under tokio's paused clock is told in that time, which does not pass here.
+        let beaten = view.beat > view.started;
+        let progress = record.progress();
+        Some(Self {
+            id: id.number(),
+            depth,
+            function: site.name(),
+            file: site.file(),
+            line: site.line(),
+            elapsed: now.since(view.started),
+            attempt: view.attempt,
+            remaining: (view.deadline != Tick::NEVER).then(|| view.deadline.since(now)),
+            polls: view.polls / 2,
+            polling: view.polling().then(|| Polling { thread: thread::name(view.thread), elapsed: record.seen.lasting(view, now) }),
+            beat: (beaten || progress.is_some()).then(|| Beat { ago: now.since(view.beat), progress }),
+            detached: depth == 0 && view.parent.is_some(),
+        })
+    }
+}
+
+impl fmt::Display for Tree {
+    /// One line a call, indented by depth: `function  elapsed, what it does`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.calls.iter().try_for_each(|call| writeln!(f, "{call}"))
+    }
+}
+
+impl fmt::Display for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Node { depth, function, file, line, elapsed, attempt, remaining, polls, polling, beat, detached, .. } = self;
+        write!(f, "{:indent$}{function}  [{}", "", short(*elapsed), indent = depth * 2)?;
+        if let Some(remaining) = remaining {
+            write!(f, ", {} left", short(*remaining))?;
+        }
+        if *attempt > 1 {
+            write!(f, ", attempt {attempt}")?;
+        }
+        match polling {
+            Some(polling) => write!(f, ", polling on {} for {}", polling.thread, short(polling.elapsed))?,
+            None => write!(f, ", waiting after {polls} polls")?,
+        }
+        if let Some(beat) = beat {
+            write!(f, ", beat {} ago", short(beat.ago))?;
+            if let Some(progress) = &beat.progress {
+                write!(f, ": {progress}")?;
+            }
+        }
+        if *detached {
+            f.write_str(", detached")?;
+        }
+        write!(f, "]  {file}:{line}")
+    }
+}
+
+fn short(duration: Duration) -> String {
+    format!("{:.3} s", duration.as_secs_f64())
 }

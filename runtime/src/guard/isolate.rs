@@ -1,54 +1,185 @@
-//! The body as a task of its own, so that the caller is released even while the body blocks its thread.
+//! `isolate`: the body as a task of its own, so that its caller is released even while the body blocks its thread.
 
-use std::future::poll_fn;
-use std::panic::resume_unwind;
-use std::pin::{Pin, pin};
-use std::task::{Context, Poll};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::*};
+use std::task::{Context as TaskContext, Poll};
 
+use pin_project_lite::pin_project;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
+use super::context::{self, Context};
+use crate::clock::{Clock, Tick};
+use crate::event::Event;
+use crate::flight::{self, Entry, Limits, Ticket};
+use crate::observe;
 use crate::site::Site;
 
-/// Runs `body` as a task of the tokio runtime at hand; without one it runs where it is awaited.
+/// Runs `body` as a task of the tokio runtime that is current at the first poll; where there is none, in place.
 ///
-/// # Cancellation
-/// Dropping the future aborts the task at its next `.await`.
-///
-/// # Panics
-/// A panic of the body goes on to the caller.
-pub async fn isolated<F>(_site: &'static Site, body: F) -> F::Output
+/// Dropping the future aborts the task. A body that blocks its thread just then is an *orphan*: it is counted until it comes back. A panic of
+/// the body goes on to the caller.
+pub fn isolated<F>(site: &'static Site, body: F) -> Isolated<F>
 where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
-    match Handle::try_current() {
-        Ok(runtime) => {
-            let mut task = pin!(Task(runtime.spawn(body)));
-            poll_fn(|cx| task.as_mut().poll(cx)).await
-        }
-        Err(_) => body.await,
+    Isolated { site, stage: Stage::New(Some(Box::pin(body))) }
+}
+
+/// The future of [`isolated`].
+#[must_use = "futures do nothing unless polled"]
+pub struct Isolated<F: Future> {
+    site: &'static Site,
+    stage: Stage<F>,
+}
+
+enum Stage<F: Future> {
+    New(Option<Pin<Box<F>>>),
+    InPlace(Pin<Box<F>>),
+    Task(JoinHandle<F::Output>, Arc<Fate>),
+}
+
+impl<F> Isolated<F>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    fn spawn(&self, body: Pin<Box<F>>) -> Stage<F> {
+        let Ok(runtime) = Handle::try_current() else { return Stage::InPlace(body) };
+        let fate = Arc::new(Fate::default());
+        let context = context::current();
+        let ticket = context.as_ref().and_then(|context| ticket(self.site, context));
+        let task = Task { body, ticket, context, ended: Ended { site: self.site, fate: Arc::clone(&fate) } };
+        Stage::Task(runtime.spawn(task), fate)
     }
 }
 
-/// A task that ends with its caller.
-struct Task<T>(JoinHandle<T>);
+/// A record of its own: the caller's polls end while the body's last.
+fn ticket(site: &'static Site, context: &Context) -> Option<Ticket> {
+    let paused_clock = context.clock == Clock::Paused;
+    let ticket = Ticket::take(Some(&Entry { site, parent: context.call, started: context.clock.now(), paused_clock }))?;
+    ticket.record().limit(&Limits { blocked_after: context.policy.blocked_after.value, ..Limits::alarm(Tick::NEVER) });
+    Some(ticket)
+}
 
-impl<T> Future for Task<T> {
-    type Output = T;
+impl<F> Future for Isolated<F>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    type Output = F::Output;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
-        match Pin::new(&mut self.0).poll(cx) {
-            Poll::Ready(Ok(value)) => Poll::Ready(value),
-            Poll::Ready(Err(error)) if error.is_panic() => resume_unwind(error.into_panic()),
-            // Its runtime is shutting down, and drops this caller too.
-            Poll::Ready(Err(_)) | Poll::Pending => Poll::Pending,
+    fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<F::Output> {
+        if let Stage::New(body) = &mut self.stage
+            && let Some(body) = body.take()
+        {
+            self.stage = self.spawn(body);
+        }
+        match &mut self.stage {
+            Stage::New(_) => Poll::Pending,
+            Stage::InPlace(body) => body.as_mut().poll(cx),
+            Stage::Task(task, _) => match Pin::new(task).poll(cx) {
+                Poll::Ready(Ok(returned)) => Poll::Ready(returned),
+                Poll::Ready(Err(error)) => match error.try_into_panic() {
+                    Ok(panic) => std::panic::resume_unwind(panic),
+                    // The runtime shuts down, and the caller with it.
+                    Err(_) => Poll::Pending,
+                },
+                Poll::Pending => Poll::Pending,
+            },
         }
     }
 }
 
-impl<T> Drop for Task<T> {
+impl<F: Future> Drop for Isolated<F> {
     fn drop(&mut self) {
-        self.0.abort();
+        if let Stage::Task(task, fate) = &self.stage {
+            task.abort();
+            if fate.orphan() {
+                observe::event(&Event::Orphaned { site: self.site });
+            }
+        }
+    }
+}
+
+pin_project! {
+    struct Task<F> {
+        body: Pin<Box<F>>,
+        ticket: Option<Ticket>,
+        context: Option<Arc<Context>>,
+        ended: Ended,
+    }
+}
+
+impl<F: Future> Future for Task<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        let _entered = this.context.clone().map(context::enter);
+        let record = this.ticket.as_ref().map(Ticket::record);
+        if let Some(record) = record {
+            record.begin_poll(flight::thread::current());
+        }
+        let _polling = Polling::begin(&this.ended.fate);
+        let polled = this.body.as_mut().poll(cx);
+        if let Some(record) = record {
+            record.end_poll();
+        }
+        polled
+    }
+}
+
+/// What becomes of a task whose caller may leave it.
+#[derive(Default)]
+struct Fate {
+    state: AtomicU8,
+    since: AtomicU64,
+}
+
+const WAITING: u8 = 0;
+const POLLING: u8 = 1;
+const ORPHAN: u8 = 2;
+const ENDED: u8 = 3;
+
+impl Fate {
+    /// The caller leaves: whether the body blocks its thread right now.
+    fn orphan(&self) -> bool {
+        self.since.store(Tick::now().as_nanos(), Relaxed);
+        self.state.compare_exchange(POLLING, ORPHAN, AcqRel, Acquire).is_ok()
+    }
+}
+
+/// A poll of the body, also when it ends by a panic.
+struct Polling<'a>(&'a Fate);
+
+impl<'a> Polling<'a> {
+    fn begin(fate: &'a Fate) -> Self {
+        // Fails only for an orphan, which stays one.
+        let _ = fate.state.compare_exchange(WAITING, POLLING, AcqRel, Acquire);
+        Self(fate)
+    }
+}
+
+impl Drop for Polling<'_> {
+    fn drop(&mut self) {
+        let _ = self.0.state.compare_exchange(POLLING, WAITING, AcqRel, Acquire);
+    }
+}
+
+/// Notices the task's end, however it ends.
+struct Ended {
+    site: &'static Site,
+    fate: Arc<Fate>,
+}
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        if self.fate.state.swap(ENDED, AcqRel) == ORPHAN {
+            let elapsed = Tick::now().since(Tick::from_nanos(self.fate.since.load(Relaxed)));
+            observe::event(&Event::OrphanEnded { site: self.site, elapsed });
+        }
     }
 }

@@ -1,35 +1,45 @@
 //! One guarded call: the story.
+//!
+//! ```text
+//! fallback ( total ( retry ( breaker ( rate limit ( attempt limit ( bulkhead ( injection ( body ))))))))
+//! ```
+//!
+//! [`call`] makes one attempt, [`call_again`] as many as the policy allows, [`fall_back`] is the layer around either. `call` (the file) is
+//! the call while it runs, `admission` what it must pass, `context` what its body can learn of it, `outcome` how it ends.
 
+mod admission;
 mod again;
+mod attempts;
+mod call;
+mod cancel;
+mod context;
+mod deadline;
 mod fallback;
+mod future;
+mod idle;
 mod isolate;
 mod outcome;
 mod returned;
 
 pub use again::{Again, again, once};
-pub use fallback::{Fallback, or_else};
+pub use attempts::{Attempts, call_again};
+pub use cancel::{cancelled, is_cancelled};
+pub(crate) use context::Context;
+pub use deadline::{Carried, carry, carry_blocking, deadline, remaining};
+pub use fallback::{Fallback, fall_back, settle};
+pub use future::Guarded;
+pub use idle::{Hold, beat, beat_with, hold};
 pub use isolate::isolated;
-
-pub(crate) use outcome::Facts;
 pub use outcome::{Outcome, Rejection, TimeoutError, TimeoutKind};
 pub use returned::{By, Calling, Lifting, Returned, Returns, Value, lift, makes_alone, makes_or_else, reads_alone, reads_or_else};
 
 use crate::site::Site;
 
-/// Runs `body` under the guard of `site`.
-pub async fn call<F, S>(_site: &'static Site, _returns: S, body: F) -> F::Output
+/// Runs `body` once under the guard of `site`.
+pub fn call<F, S>(site: &'static Site, returns: S, body: F) -> Guarded<F, S>
 where
     F: Future,
     S: Returns<F::Output>,
 {
-    body.await
-}
-
-/// Runs `attempt` under the guard of `site`, more than once where the policy says so.
-pub async fn call_again<A, R, S>(_site: &'static Site, _returns: S, mut attempt: A) -> R
-where
-    A: AsyncFnMut() -> R,
-    S: Returns<R>,
-{
-    attempt().await
+    Guarded::new(site, returns, body)
 }

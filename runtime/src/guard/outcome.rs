@@ -119,6 +119,22 @@ impl TimeoutError {
         Self(Box::new(facts))
     }
 
+    pub(crate) fn into_facts(self) -> Facts {
+        *self.0
+    }
+
+    /// With the error that the body returned at or after the deadline.
+    pub(crate) fn caused_by(mut self, source: Option<Box<dyn Error + Send + Sync>>) -> Self {
+        self.0.source = source.map(Arc::from);
+        self
+    }
+
+    /// For a body that returned a value after its limit.
+    pub(crate) fn late(mut self) -> Self {
+        self.0.kind = TimeoutKind::Late;
+        self
+    }
+
     /// The function whose limit it was: the called one, or the caller whose earlier deadline applied.
     #[must_use]
     pub fn function(&self) -> &'static str {

@@ -4,6 +4,9 @@ use crate::guard::TimeoutKind;
 use crate::policy::Severity;
 use crate::site::Kind;
 
+/// Every severity, in the order of their counters.
+pub(crate) const SEVERITIES: [Severity; 4] = [Severity::Info, Severity::Warning, Severity::Error, Severity::Critical];
+
 /// What kind of thing went wrong; the label `kind` of `backstop_incidents_total`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
@@ -84,7 +87,7 @@ impl IncidentKind {
 }
 
 impl From<TimeoutKind> for IncidentKind {
-    /// A rejection is no incident of its own; where it is reported, it counts against the whole call.
+    /// A refusal or an injected error is no incident of its own; where it is reported, it counts against the whole call.
     fn from(kind: TimeoutKind) -> Self {
         match kind {
             TimeoutKind::Limit => IncidentKind::Limit,

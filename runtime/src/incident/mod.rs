@@ -1,22 +1,88 @@
 //! Joins findings, call tree, system state and recent events into one report.
+//!
+//! [`open`] posts a finding to the reporter's thread, which does the rest: `report` joins, `escalate` and `episode`
+//! decide how bad it is and what belongs together, `store` writes, `notify` tells. Must not know who finds.
 
+mod cause;
+mod episode;
+mod escalate;
 mod finding;
 pub(crate) mod inbox;
+mod kept;
 mod kind;
+mod program;
 pub(crate) mod recorder;
+mod render;
+mod report;
+pub(crate) mod reporter;
 mod ring;
+mod rules;
+mod store;
+mod system;
+
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 pub(crate) use finding::Finding;
+pub use kept::incidents;
 pub use kind::IncidentKind;
+pub(crate) use kind::SEVERITIES;
+pub use program::Program;
+pub(crate) use render::tree;
+pub use report::{FunctionProgress, Incident, RecentEvent};
+pub use system::{Pressure, SystemState};
+
+use crate::notify;
 
 /// The number of an incident in this process, from 1; printed as `#1`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct IncidentId(pub(crate) u64);
 
+impl IncidentId {
+    /// The number.
+    #[must_use]
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+}
+
 impl fmt::Display for IncidentId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "#{}", self.0)
     }
+}
+
+/// The number for a finding that is opened in a moment, or never: numbers may be missing.
+pub(crate) fn reserve() -> IncidentId {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    IncidentId(NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Has a finding reported. Never waits: where the reporter is too far behind, the report is dropped and counted.
+pub(crate) fn open(id: IncidentId, finding: Finding) {
+    start();
+    inbox::post(inbox::Work::Finding(id, Box::new(finding)));
+}
+
+/// Starts the reporter's thread, once.
+pub(crate) fn start() {
+    reporter::ensure_started();
+}
+
+/// Writes each further incident as text and as JSON into this folder.
+pub(crate) fn store_in(folder: PathBuf) {
+    store::set_folder(folder);
+}
+
+/// Waits until every incident so far is reported, stored and delivered to its channels; `false` when `timeout` came first.
+pub(crate) fn flush(timeout: Duration) -> bool {
+    let began = Instant::now();
+    reporter::flush(timeout) && notify::flush(timeout.saturating_sub(began.elapsed()))
 }

@@ -1,7 +1,8 @@
 //! The flight recorder: the last events, for the report that follows them.
 //!
-//! Bounded, and without a lock on the writing side. Starts and ends of calls are many, so they go to rings of their own, one for a
-//! few threads; everything else goes to one ring that they cannot flood.
+//! Bounded, and without a lock on the writing side. Calls that went well are many, so they go to rings of their own, one for a few
+//! threads; everything else goes to one ring that they cannot flood. The start of a call is not recorded: its end says how long it
+//! took, the call tree shows those that run, and [`progress`] has the last start of every function.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -24,7 +25,6 @@ static NOTABLE_RING: Ring<NOTABLE> = Ring::new();
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Fact {
-    Started,
     Finished,
     Slow,
     Retrying,
@@ -37,6 +37,7 @@ pub(crate) enum Fact {
     OrphanEnded,
     DeviceFallback,
     DeviceRefused,
+    ResultKept,
     DeviceRouted,
     RuntimeStalled,
     PolicyLoaded,
@@ -46,7 +47,6 @@ pub(crate) enum Fact {
 }
 
 const FACTS: [Fact; 19] = [
-    Fact::Started,
     Fact::Finished,
     Fact::Slow,
     Fact::Retrying,
@@ -59,6 +59,7 @@ const FACTS: [Fact; 19] = [
     Fact::OrphanEnded,
     Fact::DeviceFallback,
     Fact::DeviceRefused,
+    Fact::ResultKept,
     Fact::DeviceRouted,
     Fact::RuntimeStalled,
     Fact::PolicyLoaded,
@@ -71,7 +72,6 @@ impl Fact {
     /// The word in reports.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
-            Fact::Started => "started",
             Fact::Finished => "finished",
             Fact::Slow => "slow",
             Fact::Retrying => "retrying",
@@ -84,6 +84,7 @@ impl Fact {
             Fact::OrphanEnded => "orphan_ended",
             Fact::DeviceFallback => "device_fallback",
             Fact::DeviceRefused => "device_refused",
+            Fact::ResultKept => "result_kept",
             Fact::DeviceRouted => "device_routed",
             Fact::RuntimeStalled => "runtime_stalled",
             Fact::PolicyLoaded => "policy_loaded",
@@ -111,7 +112,7 @@ impl Record {
     /// What the number means, in words; empty where it means nothing.
     pub(crate) fn detail(&self) -> String {
         match self.fact {
-            Fact::Started | Fact::Retrying => format!("attempt {}", self.number),
+            Fact::Retrying => format!("attempt {}", self.number),
             Fact::Finished => outcome(self.number).to_owned(),
             Fact::BreakerChanged => ["closed", "open", "half-open"].get(index(self.number)).copied().unwrap_or("").to_owned(),
             Fact::DeviceRouted => (if self.number == 0 { "device" } else { "cpu" }).to_owned(),
@@ -142,7 +143,7 @@ fn index(number: u64) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }
 
-/// Keeps the start or the end of a call.
+/// Keeps the end of a call that went well.
 pub(crate) fn call(record: &Record) {
     keep(CALL_RINGS[shard()].push(record.words()));
 }

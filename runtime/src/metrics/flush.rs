@@ -14,7 +14,7 @@ use super::names;
 use super::process;
 use super::tally::{self, Durations, Tally};
 use crate::guard::Outcome;
-use crate::incident::IncidentKind;
+use crate::incident::{IncidentKind, SEVERITIES};
 use crate::policy::Severity;
 use crate::site::{Kind, Site};
 
@@ -38,9 +38,12 @@ pub(super) struct Flushed {
 
 impl Flushed {
     pub(super) fn flush(&mut self, groups: &[Group]) {
-        names::describe();
         self.groups.resize(groups.len(), [Durations::default(); buckets::COUNT]);
         with_recorder(|recorder| {
+            if discards(recorder) {
+                return;
+            }
+            names::describe(recorder);
             let facade = Facade { recorder };
             for (group, sent) in groups.iter().zip(&mut self.groups) {
                 facade.group(group);
@@ -96,7 +99,7 @@ impl Facade<'_> {
             if !group.sites.iter().any(|site| kind.concerns(site.kind())) {
                 continue;
             }
-            for severity in Severity::ALL {
+            for severity in SEVERITIES {
                 let count = total(&group.sites, |tally| tally.incidents(kind, severity));
                 // At 0 from the start: the severity that the kind has by default, and the one that calls for a person.
                 if count > 0 || severity == kind.severity() || severity == Severity::Critical {
@@ -110,9 +113,6 @@ impl Facade<'_> {
     fn durations(&self, group: &Group, sent: &mut [Durations; buckets::COUNT]) {
         let key = Key::from_parts(names::DURATION, vec![Label::from_static_parts("function", group.name)]);
         let histogram = self.recorder.register_histogram(&key, &METADATA);
-        if discards(self.recorder) {
-            return;
-        }
         for (index, sent) in sent.iter_mut().enumerate() {
             let now = sum(&group.callable, index);
             let calls = now.calls.saturating_sub(sent.calls);
@@ -131,6 +131,7 @@ impl Facade<'_> {
             let key = Key::from_parts(names::DROPPED, vec![Label::from_static_parts("what", what)]);
             self.recorder.register_counter(&key, &METADATA).absolute(process::dropped(index));
         }
+        self.process_incidents();
         for (runtime, stalled) in process::stalled() {
             let key = Key::from_parts(names::RUNTIME_STALLED, vec![Label::new("runtime", runtime)]);
             self.recorder.register_gauge(&key, &METADATA).set(f64::from(u8::from(stalled)));
@@ -141,6 +142,21 @@ impl Facade<'_> {
         self.recorder.register_gauge(&generation, &METADATA).set(float(process::policy_generation()));
         let lag = Key::from_static_name(names::WATCHDOG_LAG);
         self.recorder.register_gauge(&lag, &METADATA).set(process::watchdog_lag().as_secs_f64());
+    }
+
+    /// Without a function, the label is empty, which Prometheus reads as absent.
+    fn process_incidents(&self) {
+        for kind in IncidentKind::ALL {
+            let of_the_process = !kind.concerns(Kind::TimeoutAsync) && !kind.concerns(Kind::SafeMpsOp);
+            for severity in SEVERITIES {
+                let count = process::incidents(kind, severity);
+                if count > 0 || (of_the_process && severity == kind.severity()) {
+                    let labels = [("function", ""), ("kind", kind.as_str()), ("severity", severity.as_str())];
+                    let key = Key::from_parts(names::INCIDENTS, &labels);
+                    self.recorder.register_counter(&key, &METADATA).absolute(count);
+                }
+            }
+        }
     }
 
     fn counter(&self, name: &'static str, group: &Group, labels: &[(&'static str, &'static str)], value: u64) {
@@ -158,8 +174,8 @@ fn key(name: &'static str, group: &Group, labels: &[(&'static str, &'static str)
     Key::from_parts(name, all)
 }
 
-/// Whether nothing is installed yet: the facade's own recorder has no state. Durations wait then, because a histogram, unlike a
-/// counter, cannot be set to its total later.
+/// Whether nothing is installed yet: the facade's own recorder has no state. Everything waits then; above all durations, because a
+/// histogram, unlike a counter, cannot be set to its total later.
 fn discards(recorder: &dyn Recorder) -> bool {
     size_of_val(recorder) == 0
 }

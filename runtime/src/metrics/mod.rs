@@ -18,4 +18,4 @@ pub(crate) use flush::flush;
 pub use stats::{FunctionStats, stats};
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;

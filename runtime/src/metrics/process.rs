@@ -6,11 +6,16 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::names::DROPPED_WHAT;
+use crate::incident::{IncidentKind, SEVERITIES};
+use crate::policy::Severity;
 
 /// More runtimes than this are not told apart.
 const RUNTIMES: usize = 64;
 
 static DROPPED: [AtomicU64; DROPPED_WHAT.len()] = [const { AtomicU64::new(0) }; DROPPED_WHAT.len()];
+/// Incidents that are no function's.
+static INCIDENTS: [[AtomicU64; SEVERITIES.len()]; IncidentKind::ALL.len()] =
+    [const { [const { AtomicU64::new(0) }; SEVERITIES.len()] }; IncidentKind::ALL.len()];
 static WATCHDOG_LAG: AtomicU64 = AtomicU64::new(0);
 static POLICY_GENERATION: AtomicU64 = AtomicU64::new(0);
 static POLICY_REFUSED: AtomicU64 = AtomicU64::new(0);
@@ -26,6 +31,16 @@ pub(crate) fn drop_one(what: &str) {
 /// How many of [`DROPPED_WHAT`]`[index]` were dropped.
 pub(crate) fn dropped(index: usize) -> u64 {
     DROPPED[index].load(Relaxed)
+}
+
+/// Counts an incident that is no function's.
+pub(crate) fn incident(kind: IncidentKind, severity: Severity) {
+    INCIDENTS[kind as usize][severity as usize].fetch_add(1, Relaxed);
+}
+
+/// How many of those there were.
+pub(crate) fn incidents(kind: IncidentKind, severity: Severity) -> u64 {
+    INCIDENTS[kind as usize][severity as usize].load(Relaxed)
 }
 
 pub(crate) fn set_watchdog_lag(lag: Duration) {

@@ -11,7 +11,7 @@ use super::buckets;
 use super::names::{DEVICE_CLASSES, DEVICES};
 use crate::clock::Tick;
 use crate::guard::Outcome;
-use crate::incident::IncidentKind;
+use crate::incident::{IncidentKind, SEVERITIES};
 use crate::policy::Severity;
 use crate::site::{Site, sites};
 
@@ -34,7 +34,7 @@ pub(crate) struct Tally {
     pub(crate) breaker: AtomicU64,
     orphaned: AtomicU64,
     orphans_ended: AtomicU64,
-    incidents: [[AtomicU64; Severity::ALL.len()]; IncidentKind::ALL.len()],
+    incidents: [[AtomicU64; SEVERITIES.len()]; IncidentKind::ALL.len()],
 }
 
 /// Calls whose duration fell into one bucket.

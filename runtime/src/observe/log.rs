@@ -54,12 +54,11 @@ pub(super) fn log(event: &Event<'_>) {
             warn!(target: "backstop::device", function = site.name(), device, class, reason, "device fault: running on the CPU");
         }
         Event::DeviceRefused { site, device, class, reason, why } => {
-            error!(target: "backstop::device", function = site.name(), device, class, reason, why, "device fault: not tried again");
+            error!(target: "backstop::device", function = site.name(), device, class, reason, why, "device fault: handed to the caller");
         }
         Event::ResultKept { site, device, reason } => {
             warn!(target: "backstop::device", function = site.name(), device, reason, "part of the result stays on the CPU");
         }
-        Event::Notice { message } => warn!(target: "backstop", "{message}"),
         Event::DeviceRouted { site, cpu } => {
             let route = if cpu { "cpu" } else { "device" };
             info!(target: "backstop::device", function = site.name(), route, "calls now start here");
@@ -70,6 +69,7 @@ pub(super) fn log(event: &Event<'_>) {
         Event::PolicyRefused { message } => {
             error!(target: "backstop::policy", error = message, "policy file refused; the last good one stays in force");
         }
+        Event::Notice { message } => info!(target: "backstop::policy", "{message}"),
         Event::Injected { site, fault } => {
             info!(target: "backstop::call", function = site.name(), fault, "fault injected");
         }

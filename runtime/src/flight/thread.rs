@@ -1,0 +1,83 @@
+//! Small numbers for the threads that poll guarded calls, and their names for reports.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+use arc_swap::ArcSwapOption;
+
+/// Threads that are named at one time; further ones are called `thread 0`.
+const NAMED: usize = 1024;
+static THREADS: [ArcSwapOption<Thread>; NAMED] = [const { ArcSwapOption::const_empty() }; NAMED];
+
+/// A thread that polls guarded calls.
+#[derive(Clone, Debug)]
+pub(crate) struct Thread {
+    /// Its name, or how Rust numbers it.
+    pub(crate) name: String,
+    /// The kernel's number, for procfs; 0 where there is none.
+    pub(crate) tid: i32,
+}
+
+/// The number of this thread; 0 where all numbers are taken.
+pub(crate) fn current() -> u32 {
+    thread_local!(static MINE: Place = Place::claim());
+    MINE.try_with(|mine| mine.0).unwrap_or(0)
+}
+
+/// The thread of a number.
+pub(crate) fn named(number: u32) -> Option<Arc<Thread>> {
+    THREADS.get(number as usize)?.load_full()
+}
+
+/// What reports call the thread of a number.
+pub(crate) fn name(number: u32) -> String {
+    match named(number) {
+        Some(thread) if thread.tid != 0 => format!("{} (tid {})", thread.name, thread.tid),
+        Some(thread) => thread.name.clone(),
+        None => format!("thread {number}"),
+    }
+}
+
+/// A thread's place in the list, given back when the thread ends.
+struct Place(u32);
+
+impl Place {
+    fn claim() -> Self {
+        static HINT: AtomicU32 = AtomicU32::new(0);
+        let this = Arc::new(Thread { name: own_name(), tid: own_tid() });
+        let first = HINT.fetch_add(1, Relaxed);
+        for step in 0..NAMED as u32 {
+            // Number 0 stands for "no number".
+            let number = first.wrapping_add(step) % (NAMED as u32 - 1) + 1;
+            let empty = None::<Arc<Thread>>;
+            if THREADS[number as usize].compare_and_swap(&empty, Some(Arc::clone(&this))).is_none() {
+                return Self(number);
+            }
+        }
+        Self(0)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if self.0 != 0 {
+            THREADS[self.0 as usize].store(None);
+        }
+    }
+}
+
+fn own_name() -> String {
+    let thread = std::thread::current();
+    thread.name().map_or_else(|| format!("{:?}", thread.id()), str::to_owned)
+}
+
+#[cfg(target_os = "linux")]
+fn own_tid() -> i32 {
+    // SAFETY: gettid takes no argument, touches no memory and always succeeds.
+    unsafe { libc::gettid() }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn own_tid() -> i32 {
+    0
+}

@@ -1,0 +1,118 @@
+//! The deadline of the call that runs here, and how it crosses into another task.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll};
+use std::time::{Duration, Instant};
+
+use pin_project_lite::pin_project;
+
+use super::context::{self, Context};
+
+/// The time until the deadline of the call that runs here: its own limit, or an earlier one of a caller.
+///
+/// Zero when it has passed; `None` outside every guarded call, and where there is no limit.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+///
+/// #[backstop::timeout_async(secs = 5)]
+/// async fn inner() -> std::io::Result<Duration> {
+///     Ok(backstop::remaining().unwrap())
+/// }
+/// #[backstop::timeout_async(secs = 1)]
+/// async fn outer() -> std::io::Result<Duration> {
+///     inner().await
+/// }
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// assert!(outer().await.unwrap() <= Duration::from_secs(1));
+/// assert_eq!(backstop::remaining(), None);
+/// # }
+/// ```
+#[must_use]
+pub fn remaining() -> Option<Duration> {
+    let context = context::current()?;
+    let deadline = context.deadline.as_ref()?;
+    Some(deadline.at.since(context.clock.now()))
+}
+
+/// The deadline of the call that runs here; see [`remaining`].
+///
+/// Under tokio's paused clock it is an instant of that clock.
+#[must_use]
+pub fn deadline() -> Option<Instant> {
+    Some(context::current()?.deadline.as_ref()?.at.instant())
+}
+
+pin_project! {
+    /// The future of [`carry`].
+    #[must_use = "futures do nothing unless polled"]
+    pub struct Carried<F> {
+        context: Option<Arc<Context>>,
+        #[pin]
+        future: F,
+    }
+}
+
+/// Takes the deadline and the place in the call tree of the call that runs here into another task.
+///
+/// Guarded calls inside `future` then inherit the deadline, and reports show them under the call that spawned them, also when that call has
+/// ended (marked *detached*). Outside every guarded call the future is left as it is.
+///
+/// # Cancellation
+///
+/// The caller's end does not end the task: only guarded calls inside it have a deadline.
+///
+/// # Examples
+///
+/// ```
+/// #[backstop::timeout_async(secs = 1)]
+/// async fn parent() -> std::io::Result<bool> {
+///     let task = tokio::spawn(backstop::carry(async { backstop::remaining().is_some() }));
+///     Ok(task.await.unwrap())
+/// }
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// assert!(parent().await.unwrap());
+/// # }
+/// ```
+pub fn carry<F: Future>(future: F) -> Carried<F> {
+    Carried { context: carried(), future }
+}
+
+/// [`carry`] for the closure of `spawn_blocking`.
+///
+/// # Examples
+///
+/// ```
+/// #[backstop::timeout_async(secs = 1)]
+/// async fn parent() -> std::io::Result<bool> {
+///     let task = tokio::task::spawn_blocking(backstop::carry_blocking(|| backstop::remaining().is_some()));
+///     Ok(task.await.unwrap())
+/// }
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// assert!(parent().await.unwrap());
+/// # }
+/// ```
+pub fn carry_blocking<R>(work: impl FnOnce() -> R) -> impl FnOnce() -> R {
+    let context = carried();
+    move || {
+        let _entered = context.map(context::enter);
+        work()
+    }
+}
+
+fn carried() -> Option<Arc<Context>> {
+    context::current().map(|context| Arc::new(Context { carried: true, ..Context::clone(&context) }))
+}
+
+impl<F: Future> Future for Carried<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        let _entered = this.context.clone().map(context::enter);
+        this.future.poll(cx)
+    }
+}

@@ -1,0 +1,115 @@
+//! A guess at the cause, in one sentence: what the facts in the report add up to. Pure.
+
+use std::time::Duration;
+
+use super::{Finding, IncidentKind, SystemState};
+use crate::flight::{Node, Tree};
+use crate::spell::spell;
+
+/// A poll that lasts longer than this is no waiting.
+const BLOCKING: Duration = Duration::from_millis(500);
+
+/// What probably happened.
+pub(super) fn guess(finding: &Finding, tree: &Tree, system: &SystemState) -> String {
+    let mut guess = code(finding, tree);
+    if let Some(starved) = system.starved() {
+        guess.push_str("; the host is starved (");
+        guess.push_str(&starved);
+        guess.push_str("), which slows every program on it");
+    }
+    guess
+}
+
+fn code(finding: &Finding, tree: &Tree) -> String {
+    let node = tree.calls.iter().position(|node| Some(node.id) == finding.call);
+    match finding.kind {
+        IncidentKind::Limit | IncidentKind::Total => node.map_or_else(waits, |place| stuck(tree, place)),
+        IncidentKind::Idle => silent(node.map(|place| &tree.calls[place])),
+        IncidentKind::Late => "the body kept its thread until after its limit: a computation or a blocking call without an await".into(),
+        IncidentKind::Blocked => blocked(finding.thread.as_deref()),
+        IncidentKind::Orphan => "blocking work cannot be cancelled: it runs on, although its caller has gone".into(),
+        IncidentKind::Panicked => "the body panicked; the panic went on to the caller".into(),
+        IncidentKind::Device => "the device failed in a way that running on the CPU does not cure".into(),
+        IncidentKind::RuntimeStalled => runtime(tree),
+        IncidentKind::WatchdogLate => "the watchdog's own thread did not get a CPU in time: the host, not the code".into(),
+    }
+}
+
+fn waits() -> String {
+    "the body waited for something that did not come: a peer, a lock, a channel".to_owned()
+}
+
+/// Why a call has not come back: it blocks, a call inside it is stuck, or it waits.
+fn stuck(tree: &Tree, place: usize) -> String {
+    let node = &tree.calls[place];
+    if let Some(polling) = node.polling.as_ref().filter(|polling| polling.elapsed >= BLOCKING) {
+        return format!("the body has not given its thread `{}` back for {}", polling.thread, spell(polling.elapsed));
+    }
+    match innermost(tree, place) {
+        Some(inner) => format!("it waits for `{}`, which has run for {}", inner.function, spell(inner.elapsed)),
+        None if node.polls == 0 => "its future was never polled: the task that owns it is not running".to_owned(),
+        None => waits(),
+    }
+}
+
+/// The deepest call that runs inside the one at `place`, the longest of them where several do.
+fn innermost(tree: &Tree, place: usize) -> Option<&Node> {
+    let depth = tree.calls[place].depth;
+    let inside = tree.calls[place + 1..].iter().take_while(|node| node.depth > depth);
+    inside.max_by_key(|node| (node.depth, node.elapsed))
+}
+
+fn silent(node: Option<&Node>) -> String {
+    let Some(beat) = node.and_then(|node| node.beat.as_ref()) else {
+        return "the body has never called `beat()`: either it hangs, or it should say that it is alive".to_owned();
+    };
+    match &beat.progress {
+        Some(progress) => format!("the body stopped after `{progress}`, {} ago", spell(beat.ago)),
+        None => format!("the body stopped {} ago, after its last beat", spell(beat.ago)),
+    }
+}
+
+fn blocked(thread: Option<&str>) -> String {
+    let thread = thread.map(|thread| format!(" `{thread}`")).unwrap_or_default();
+    format!("the body blocks its thread{thread}: a computation or a blocking call without an await; `spawn_blocking` is the place for it")
+}
+
+fn runtime(tree: &Tree) -> String {
+    let blocking = tree.calls.iter().filter(|node| node.polling.as_ref().is_some_and(|polling| polling.elapsed >= BLOCKING));
+    let mut names: Vec<&str> = blocking.map(|node| node.function).collect();
+    names.dedup();
+    if names.is_empty() {
+        return "every worker is busy or blocked outside of guarded calls".to_owned();
+    }
+    format!("every worker is busy or blocked; guarded calls that block: `{}`", names.join("`, `"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{finding, node, polling};
+    use super::*;
+
+    fn guess_for(kind: IncidentKind, tree: Vec<Node>) -> String {
+        let finding = Finding { call: Some(1), ..finding(kind) };
+        guess(&finding, &Tree { calls: tree }, &SystemState::default())
+    }
+
+    #[test]
+    fn a_call_that_waits_for_another_names_the_innermost() {
+        let tree = vec![node(1, 0, "outer"), node(2, 1, "middle"), node(3, 2, "inner"), node(4, 0, "unrelated"), node(5, 1, "deep")];
+        assert!(guess_for(IncidentKind::Limit, tree).contains("waits for `inner`"));
+    }
+
+    #[test]
+    fn a_call_that_blocks_is_not_said_to_wait() {
+        let tree = vec![Node { polling: Some(polling("worker-1", 4)), ..node(1, 0, "outer") }, node(2, 1, "inner")];
+        assert!(guess_for(IncidentKind::Limit, tree).contains("not given its thread `worker-1` back for 4s"));
+    }
+
+    #[test]
+    fn a_starved_host_is_part_of_the_guess() {
+        let system = SystemState { cpus: Some(2), load: Some([30.0, 1.0, 1.0]), ..SystemState::default() };
+        let guess = guess(&finding(IncidentKind::Late), &Tree::default(), &system);
+        assert!(guess.contains("kept its thread") && guess.contains("load 30.0 on 2 CPUs"), "{guess}");
+    }
+}

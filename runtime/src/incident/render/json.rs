@@ -1,0 +1,119 @@
+//! The report for machines. Durations are seconds, times RFC 3339 in UTC; a new field does not change the version, a removed or
+//! reinterpreted one does.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::flight::{Node, Tree};
+use crate::incident::{FunctionProgress, Incident, Program, RecentEvent, SystemState};
+
+pub(in crate::incident) fn json(incident: &Incident) -> Value {
+    json!({
+        "version": 1,
+        "id": incident.id.0,
+        "kind": incident.kind.as_str(),
+        "severity": incident.severity.as_str(),
+        "summary": incident.summary(),
+        "cause": incident.cause,
+        "function": (!incident.function.is_empty()).then_some(incident.function),
+        "file": incident.location.map(|(file, _)| file),
+        "line": incident.location.map(|(_, line)| line),
+        "time": humantime::format_rfc3339_millis(incident.time).to_string(),
+        "limit_seconds": incident.limit.map(seconds),
+        "set_by": incident.set_by.as_ref().map(ToString::to_string),
+        "elapsed_seconds": seconds(incident.elapsed),
+        "attempt": incident.attempt,
+        "attempts": incident.attempts,
+        "thread": incident.thread,
+        "note": incident.note,
+        "repeats": incident.repeats,
+        "also": incident.also.iter().map(|id| id.0).collect::<Vec<_>>(),
+        "call": incident.call,
+        "calls": calls(&incident.calls),
+        "events": incident.events.iter().map(event).collect::<Vec<_>>(),
+        "functions": incident.functions.iter().map(function).collect::<Vec<_>>(),
+        "system": system(&incident.system),
+        "policy": incident.policy,
+        "program": program(&incident.program),
+    })
+}
+
+fn calls(tree: &Tree) -> Vec<Value> {
+    tree.calls.iter().map(call).collect()
+}
+
+fn call(node: &Node) -> Value {
+    json!({
+        "id": node.id,
+        "depth": node.depth,
+        "function": node.function,
+        "file": node.file,
+        "line": node.line,
+        "elapsed_seconds": seconds(node.elapsed),
+        "attempt": node.attempt,
+        "remaining_seconds": node.remaining.map(seconds),
+        "polls": node.polls,
+        "polling": node.polling.as_ref().map(|polling| json!({
+            "thread": polling.thread,
+            "elapsed_seconds": seconds(polling.elapsed),
+        })),
+        "beat": node.beat.as_ref().map(|beat| json!({
+            "ago_seconds": seconds(beat.ago),
+            "progress": beat.progress,
+        })),
+        "detached": node.detached,
+    })
+}
+
+fn event(event: &RecentEvent) -> Value {
+    json!({
+        "ago_seconds": seconds(event.ago),
+        "what": event.what,
+        "function": event.function,
+        "detail": event.detail,
+        "elapsed_seconds": seconds(event.elapsed),
+    })
+}
+
+fn function(progress: &FunctionProgress) -> Value {
+    json!({
+        "function": progress.function,
+        "calls": progress.calls,
+        "in_flight": progress.in_flight,
+        "last_started_seconds": progress.last_started.map(seconds),
+        "last_finished_seconds": progress.last_finished.map(seconds),
+    })
+}
+
+fn system(system: &SystemState) -> Value {
+    let pressure =
+        system.pressure.iter().map(|one| json!({ "resource": one.resource, "some_percent": one.some, "full_percent": one.full }));
+    json!({
+        "cpus": system.cpus,
+        "load": system.load,
+        "memory_total_bytes": system.memory_total,
+        "memory_available_bytes": system.memory_available,
+        "memory_resident_bytes": system.memory_resident,
+        "pressure": pressure.collect::<Vec<_>>(),
+        "open_files": system.open_files,
+        "open_files_limit": system.open_files_limit,
+        "threads": system.threads,
+        "cpu_seconds": system.cpu_time.map(seconds),
+    })
+}
+
+fn program(program: &Program) -> Value {
+    json!({
+        "name": program.name,
+        "pid": program.pid,
+        "build_id": program.build_id,
+        "backstop": program.backstop,
+        "platform": program.platform,
+        "debug": program.debug,
+    })
+}
+
+fn seconds(duration: Duration) -> f64 {
+    duration.as_secs_f64()
+}

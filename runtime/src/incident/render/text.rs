@@ -1,0 +1,131 @@
+//! The report for a person: the first lines say what, where and why; evidence follows.
+
+use std::fmt::{self, Write};
+
+use crate::incident::{FunctionProgress, Incident, IncidentKind, RecentEvent, SystemState};
+use crate::spell::{bytes, spell};
+
+/// One line: what, where, how long.
+pub(in crate::incident) fn summary(incident: &Incident) -> String {
+    let name = incident.function;
+    let elapsed = spell(incident.elapsed);
+    let limit = incident.limit.map(spell).unwrap_or_else(|| "its limit".to_owned());
+    match incident.kind {
+        IncidentKind::Limit => format!("`{name}` did not finish within {limit}"),
+        IncidentKind::Idle => format!("`{name}` gave no sign of life for {limit}"),
+        IncidentKind::Total => format!("`{name}` did not finish within {limit} over all attempts"),
+        IncidentKind::Late => format!("`{name}` came back after {elapsed}, past {limit}: it had blocked its thread"),
+        IncidentKind::Blocked => format!("`{name}` blocks its thread for {elapsed}"),
+        IncidentKind::Orphan => format!("`{name}` runs on, {elapsed} after its caller has gone"),
+        IncidentKind::Panicked => format!("`{name}` panicked after {elapsed}"),
+        IncidentKind::Device => format!("`{name}` met a device that failed"),
+        IncidentKind::RuntimeStalled => format!("no worker of the runtime has made progress for {elapsed}"),
+        IncidentKind::WatchdogLate => format!("the watchdog's own thread was {elapsed} late"),
+    }
+}
+
+/// The whole report.
+pub(in crate::incident) fn text(incident: &Incident, out: &mut dyn Write) -> fmt::Result {
+    head(incident, out)?;
+    writeln!(out, "\nRunning calls")?;
+    super::tree(&incident.calls, incident.call, out)?;
+    writeln!(out, "\nLast events")?;
+    events(&incident.events, out)?;
+    writeln!(out, "\nFunctions")?;
+    functions(&incident.functions, out)?;
+    writeln!(out, "\nSystem")?;
+    system(&incident.system, out)?;
+    if let Some(policy) = &incident.policy {
+        writeln!(out, "\nPolicy in force")?;
+        policy.lines().try_for_each(|line| writeln!(out, "  {line}"))?;
+    }
+    program(incident, out)
+}
+
+fn head(incident: &Incident, out: &mut dyn Write) -> fmt::Result {
+    let Incident { id, kind, severity, attempt, attempts, .. } = incident;
+    writeln!(out, "Incident {id} · {} · {}", severity.as_str(), kind.as_str())?;
+    writeln!(out, "{}", summary(incident))?;
+    if let Some((file, line)) = incident.location {
+        writeln!(out, "  at       {file}:{line}")?;
+    }
+    writeln!(out, "  cause    {}", incident.cause)?;
+    if let Some(limit) = incident.limit {
+        write!(out, "  limit    {}", spell(limit))?;
+        incident.set_by.iter().try_for_each(|origin| write!(out, ", set by {origin}"))?;
+        writeln!(out)?;
+    }
+    writeln!(out, "  elapsed  {}, attempt {attempt} of {attempts}", spell(incident.elapsed))?;
+    if let Some(thread) = &incident.thread {
+        writeln!(out, "  thread   {thread}")?;
+    }
+    if let Some(note) = &incident.note {
+        writeln!(out, "  note     {note}")?;
+    }
+    if incident.repeats > 0 {
+        writeln!(out, "  repeats  {} more within a second", incident.repeats)?;
+    }
+    writeln!(out, "  time     {}", humantime::format_rfc3339_millis(incident.time))
+}
+
+fn events(events: &[RecentEvent], out: &mut dyn Write) -> fmt::Result {
+    if events.is_empty() {
+        return writeln!(out, "  none");
+    }
+    for event in events {
+        write!(out, "  -{:<14} {:<15} {}", spell(event.ago), event.what, event.function.unwrap_or("process"))?;
+        if !event.detail.is_empty() {
+            write!(out, " ({})", event.detail)?;
+        }
+        if !event.elapsed.is_zero() {
+            write!(out, " {}", spell(event.elapsed))?;
+        }
+        writeln!(out)?;
+    }
+    Ok(())
+}
+
+fn functions(functions: &[FunctionProgress], out: &mut dyn Write) -> fmt::Result {
+    if functions.is_empty() {
+        return writeln!(out, "  none was called");
+    }
+    for function in functions {
+        write!(out, "  {}: {} calls, {} running", function.function, function.calls, function.in_flight)?;
+        function.last_started.iter().try_for_each(|ago| write!(out, ", started {} ago", spell(*ago)))?;
+        function.last_finished.iter().try_for_each(|ago| write!(out, ", finished {} ago", spell(*ago)))?;
+        writeln!(out)?;
+    }
+    Ok(())
+}
+
+fn system(system: &SystemState, out: &mut dyn Write) -> fmt::Result {
+    let missing = || "not available on this platform".to_owned();
+    let load = system.load.map(|[one, five, fifteen]| format!("{one:.2} {five:.2} {fifteen:.2}"));
+    let memory = system.memory_available.zip(system.memory_total);
+    let memory = memory.map(|(available, total)| format!("{} of {} available", bytes(available), bytes(total)));
+    let files = system.open_files.map(|open| match system.open_files_limit {
+        Some(limit) => format!("{open} of {limit} open"),
+        None => format!("{open} open"),
+    });
+    let pressure: Vec<String> = system.pressure.iter().map(|one| format!("{} {:.1} %", one.resource, one.some)).collect();
+    let rows = [
+        ("cpus", system.cpus.map(|cpus| cpus.to_string())),
+        ("load", load),
+        ("memory", memory),
+        ("resident", system.memory_resident.map(bytes)),
+        ("pressure", (!pressure.is_empty()).then(|| pressure.join(", "))),
+        ("files", files),
+        ("threads", system.threads.map(|threads| threads.to_string())),
+        ("cpu time", system.cpu_time.map(spell)),
+    ];
+    rows.into_iter().try_for_each(|(name, value)| writeln!(out, "  {name:<9} {}", value.unwrap_or_else(missing)))
+}
+
+fn program(incident: &Incident, out: &mut dyn Write) -> fmt::Result {
+    let program = &incident.program;
+    let build = program.build_id.as_deref().unwrap_or("none");
+    let profile = if program.debug { "debug" } else { "release" };
+    writeln!(out, "\nProgram")?;
+    writeln!(out, "  {} (pid {}, {profile}), build id {build}", program.name, program.pid)?;
+    writeln!(out, "  backstop {}, {}", program.backstop, program.platform)
+}

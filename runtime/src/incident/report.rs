@@ -1,0 +1,184 @@
+//! Joins a finding with everything that explains it.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use super::recorder::{self, Progress, Record};
+use super::{Finding, IncidentId, IncidentKind, Program, SystemState, cause, program, render, rules};
+use crate::clock::Tick;
+use crate::flight::{self, Tree};
+use crate::policy::{Origin, Severity};
+
+/// So many events are in a report.
+const EVENTS: usize = 64;
+/// So many functions are in a report, the most recently active first.
+const FUNCTIONS: usize = 32;
+
+/// One incident and everything that explains it.
+///
+/// [`Display`](fmt::Display) is the report for a person, [`to_json`](Self::to_json) the one for machines. Neither holds argument
+/// values or memory.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Incident {
+    /// The number that [`TimeoutError::incident`](crate::TimeoutError::incident) names.
+    pub id: IncidentId,
+    /// What kind of thing went wrong.
+    pub kind: IncidentKind,
+    /// How bad it is, by the function's escalation.
+    pub severity: Severity,
+    /// The function's name; empty for the process as a whole.
+    pub function: &'static str,
+    /// The function's source file and line.
+    pub location: Option<(&'static str, u32)>,
+    /// When it was found.
+    pub time: SystemTime,
+    /// The limit that passed.
+    pub limit: Option<Duration>,
+    /// Who set that limit.
+    pub set_by: Option<Origin>,
+    /// How long the call had run, or was blocked or silent.
+    pub elapsed: Duration,
+    /// The number of the attempt, from 1.
+    pub attempt: u32,
+    /// How many attempts the policy allows.
+    pub attempts: u32,
+    /// The thread that is blocked.
+    pub thread: Option<String>,
+    /// What the finder knew beyond that.
+    pub note: Option<String>,
+    /// What probably happened, in one sentence.
+    pub cause: String,
+    /// Further incidents of the same function and kind within a second of this one; they share this report.
+    pub also: Vec<IncidentId>,
+    /// How many of those there were; more than [`also`](Self::also) names where they were very many.
+    pub repeats: u64,
+    /// The id in [`calls`](Self::calls) of the call that this is about.
+    pub call: Option<u64>,
+    /// The running calls.
+    pub calls: Tree,
+    /// The last events, oldest first.
+    pub events: Vec<RecentEvent>,
+    /// How far each function has come, the most recently active first.
+    pub functions: Vec<FunctionProgress>,
+    /// The host and this process.
+    pub system: SystemState,
+    /// The policy in force for the function, as [`explain`](crate::explain) prints it.
+    pub policy: Option<String>,
+    /// The program.
+    pub program: Program,
+    /// The text report on disk, where a folder for reports is configured.
+    pub report: Option<PathBuf>,
+}
+
+/// One event before an incident.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RecentEvent {
+    /// How long before the incident; zero for later ones.
+    pub ago: Duration,
+    /// What happened: `finished`, `retrying`, `breaker_changed` …
+    pub what: &'static str,
+    /// The function; `None` for the process as a whole.
+    pub function: Option<&'static str>,
+    /// The attempt, the outcome or the state.
+    pub detail: String,
+    /// How long it took; zero where that means nothing.
+    pub elapsed: Duration,
+}
+
+/// How far one function has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FunctionProgress {
+    /// Its name.
+    pub function: &'static str,
+    /// Calls that ended.
+    pub calls: u64,
+    /// Calls that run now.
+    pub in_flight: u64,
+    /// How long ago an attempt began last.
+    pub last_started: Option<Duration>,
+    /// How long ago a call ended last.
+    pub last_finished: Option<Duration>,
+}
+
+impl Incident {
+    /// Joins. Takes a few milliseconds; runs on the reporter's thread.
+    pub(super) fn join(id: IncidentId, finding: Finding, severity: Severity) -> Self {
+        let now = Tick::now();
+        let system = SystemState::read();
+        let calls = finding.tree.clone().unwrap_or_else(flight::snapshot);
+        let cause = cause::guess(&finding, &calls, &system);
+        let (limit, set_by) = finding.limit.unzip();
+        Self {
+            id,
+            kind: finding.kind,
+            severity,
+            function: finding.site.map_or("", |site| site.name()),
+            location: finding.site.map(|site| (site.file(), site.line())),
+            time: SystemTime::now() - now.since(finding.at),
+            limit,
+            set_by,
+            elapsed: finding.elapsed,
+            attempt: finding.attempt,
+            attempts: finding.attempts,
+            thread: finding.thread,
+            note: finding.note,
+            cause,
+            also: Vec::new(),
+            repeats: 0,
+            call: finding.call,
+            calls,
+            events: recorder::last(EVENTS).iter().map(|record| RecentEvent::of(record, finding.at)).collect(),
+            functions: recorder::progress().iter().take(FUNCTIONS).map(|progress| FunctionProgress::of(progress, now)).collect(),
+            system,
+            policy: finding.site.and_then(rules::explain),
+            program: program::program(),
+            report: None,
+        }
+    }
+
+    /// The report as JSON, version 1; its schema is in the documentation.
+    #[must_use]
+    pub fn to_json(&self) -> serde_json::Value {
+        render::json(self)
+    }
+
+    /// One line: what, where, how long.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        render::summary(self)
+    }
+}
+
+impl fmt::Display for Incident {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        render::text(self, f)
+    }
+}
+
+impl RecentEvent {
+    fn of(record: &Record, found: Tick) -> Self {
+        Self {
+            ago: found.since(record.at),
+            what: record.fact.as_str(),
+            function: record.site.map(|site| site.name()),
+            detail: record.detail(),
+            elapsed: record.elapsed,
+        }
+    }
+}
+
+impl FunctionProgress {
+    fn of(progress: &Progress, now: Tick) -> Self {
+        Self {
+            function: progress.site.name(),
+            calls: progress.calls,
+            in_flight: progress.in_flight,
+            last_started: progress.last_started.map(|at| now.since(at)),
+            last_finished: progress.last_finished.map(|at| now.since(at)),
+        }
+    }
+}

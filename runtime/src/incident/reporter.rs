@@ -1,0 +1,231 @@
+//! The thread `backstop-reporter`: makes reports, logs, stores, notifies, and does what is due once a second.
+//!
+//! It may wait for disks and for the application's log; the watchdog, which posts to it, may not.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tracing::{error, info, warn};
+
+use super::episode::{Episode, Episodes};
+use super::escalate::Escalator;
+use super::inbox::{self, Work};
+use super::{Finding, Incident, IncidentId, kept, rules, store};
+use crate::clock::Tick;
+use crate::metrics::{self, process, tally};
+use crate::notify;
+use crate::policy::{self, Severity, Watch};
+
+/// How often the policy file is looked at; other periodic work runs every second time.
+const BEAT: Duration = Duration::from_millis(500);
+
+type Periodic = Box<dyn FnMut() + Send>;
+
+static PERIODIC: Mutex<Vec<Periodic>> = Mutex::new(Vec::new());
+
+/// Starts the thread, once. Where none can be started, the next call tries again; until then work waits in its bounded queue.
+pub(crate) fn ensure_started() {
+    static STARTED: AtomicBool = AtomicBool::new(false);
+    if STARTED.load(Ordering::Relaxed) {
+        return;
+    }
+    let Some(receiver) = inbox::take() else { return };
+    let (hand_over, theirs) = sync_channel(1);
+    let started = thread::Builder::new().name("backstop-reporter".into()).spawn(move || {
+        if let Ok(receiver) = theirs.recv() {
+            Reporter::default().run(&receiver);
+        }
+    });
+    match started {
+        Ok(_) => {
+            STARTED.store(true, Ordering::Relaxed);
+            // The thread waits for it, so it is taken.
+            let _ = hand_over.send(receiver);
+        }
+        Err(_) => inbox::put_back(receiver),
+    }
+}
+
+/// Runs `work` once a second on the reporter's thread. It should be brief: reports wait for it.
+pub(crate) fn every_second(work: impl FnMut() + Send + 'static) {
+    lock(&PERIODIC).push(Box::new(work));
+}
+
+/// Waits until everything that was posted before is reported, stored and handed to its channels; `false` when `timeout` came first.
+pub(crate) fn flush(timeout: Duration) -> bool {
+    ensure_started();
+    let (done, wait) = sync_channel(1);
+    inbox::post(Work::Flush(done)) && wait.recv_timeout(timeout).is_ok()
+}
+
+#[derive(Default)]
+struct Reporter {
+    escalator: Escalator,
+    episodes: Episodes,
+    reloads: Reloads,
+    beats: u64,
+}
+
+/// Follows the policy file in force; another one after an `install`.
+#[derive(Default)]
+struct Reloads {
+    path: Option<Arc<Path>>,
+    watch: Option<Watch>,
+}
+
+impl Reporter {
+    fn run(mut self, inbox: &Receiver<Work>) {
+        let mut due = Instant::now() + BEAT;
+        loop {
+            match inbox.recv_timeout(self.pause(due)) {
+                Ok(work) => survive(|| self.handle(work)),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            survive(|| self.close(Tick::now()));
+            if Instant::now() >= due {
+                self.beat();
+                due = Instant::now() + BEAT;
+            }
+        }
+    }
+
+    fn beat(&mut self) {
+        survive(|| self.reloads.poll(Tick::now()));
+        self.beats += 1;
+        if self.beats.is_multiple_of(2) {
+            periodic();
+        }
+    }
+
+    /// How long nothing is due.
+    fn pause(&self, due: Instant) -> Duration {
+        let periodic = due.saturating_duration_since(Instant::now());
+        match self.episodes.next() {
+            Some(over) => periodic.min(over.since(Tick::now())),
+            None => periodic,
+        }
+    }
+
+    fn handle(&mut self, work: Work) {
+        match work {
+            Work::Finding(id, finding) => self.report(id, *finding),
+            Work::Line(line) => line.log(),
+            Work::Flush(done) => {
+                self.close(Tick::NEVER);
+                // Nobody may be waiting any more.
+                let _ = done.try_send(());
+            }
+        }
+    }
+
+    fn report(&mut self, id: IncidentId, finding: Finding) {
+        let now = Tick::now();
+        let function = finding.site.map_or("", |site| site.name());
+        let steps = finding.site.map(rules::escalation).unwrap_or_default();
+        let verdict = self.escalator.judge(function, finding.kind, &steps, now);
+        count(&finding, verdict.severity);
+        if let Some(episode) = self.episodes.find(function, finding.kind, now) {
+            return episode.add(id, verdict);
+        }
+        let mut incident = Incident::join(id, finding, verdict.severity);
+        save(&mut incident);
+        log(&incident);
+        kept::keep(&incident);
+        self.episodes.open(incident, verdict, now);
+    }
+
+    /// Ends episodes: brings their reports up to date and tells the channels.
+    fn close(&mut self, now: Tick) {
+        for Episode { mut incident, verdict, .. } in self.episodes.close(now) {
+            if incident.repeats > 0 {
+                save(&mut incident);
+                log(&incident);
+                kept::keep(&incident);
+            }
+            let channels = rules::channels(&verdict.notify);
+            if !channels.is_empty() {
+                notify::send(&incident, &channels);
+            }
+        }
+    }
+}
+
+impl Reloads {
+    fn poll(&mut self, now: Tick) {
+        let path = policy::path();
+        if path != self.path {
+            // Policies from a text have a name that is no file: there is nothing to watch.
+            self.watch = path.as_deref().filter(|path| path.exists()).and_then(|_| Watch::of_active());
+            self.path = path;
+        }
+        if let Some(watch) = &mut self.watch {
+            watch.poll(now);
+        }
+    }
+}
+
+fn count(finding: &Finding, severity: Severity) {
+    match finding.site.and_then(tally::of) {
+        Some(tally) => tally.incident(finding.kind, severity),
+        None => process::incident(finding.kind, severity),
+    }
+}
+
+/// Writes the report, where a folder is configured.
+fn save(incident: &mut Incident) {
+    let Some(folder) = store::folder() else { return };
+    let path = store::path(&folder, incident);
+    match store::write(&path, incident, store::KEPT) {
+        Ok(()) => incident.report = Some(path),
+        Err(error) => {
+            process::drop_one("report");
+            warn!(target: "backstop::incident", incident = incident.id.0, path = %path.display(), error = %error, "report not written");
+        }
+    }
+}
+
+fn log(incident: &Incident) {
+    let Incident { id, kind, function, repeats, .. } = incident;
+    let (kind, function, summary, cause) = (kind.as_str(), *function, incident.summary(), &incident.cause);
+    let report = incident.report.as_deref().map(|path| path.display().to_string()).unwrap_or_default();
+    match incident.severity {
+        Severity::Info => info!(target: "backstop::incident", incident = id.0, kind, function, repeats, report, cause, "{summary}"),
+        Severity::Warning => {
+            warn!(target: "backstop::incident", incident = id.0, severity = "warning", kind, function, repeats, report, cause, "{summary}");
+        }
+        Severity::Error | Severity::Critical => {
+            let severity = incident.severity.as_str();
+            error!(target: "backstop::incident", incident = id.0, severity, kind, function, repeats, report, cause, "{summary}");
+        }
+    }
+}
+
+fn periodic() {
+    survive(metrics::flush);
+    #[cfg(feature = "prometheus")]
+    survive(metrics::exporter::fold);
+    // Taken out while they run, so that work may register work.
+    let mut all = std::mem::take(&mut *lock(&PERIODIC));
+    all.iter_mut().for_each(survive);
+    let mut registered = lock(&PERIODIC);
+    all.append(&mut registered);
+    *registered = all;
+}
+
+/// Runs `work`; a panic (of a subscriber, a recorder, a hook) is counted and ends nothing.
+fn survive(work: impl FnOnce()) {
+    if catch_unwind(AssertUnwindSafe(work)).is_err() {
+        process::drop_one("reporter_panic");
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

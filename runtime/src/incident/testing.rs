@@ -1,0 +1,51 @@
+//! Findings, calls and incidents for tests.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::{Finding, Incident, IncidentId, IncidentKind};
+use crate::clock::Tick;
+use crate::flight::{Node, Polling, Tree};
+use crate::site::{Site, Submitted};
+
+pub(crate) static FETCH: Site = Site::timeout_async("test::fetch").at("src/fetch.rs", 41, 10);
+inventory::submit! { Submitted(&FETCH) }
+
+pub(crate) fn finding(kind: IncidentKind) -> Finding {
+    Finding { call: Some(2), ..Finding::of(kind, &FETCH, Tick::now(), Duration::from_secs(30)) }
+}
+
+pub(crate) fn incident(id: u64, kind: IncidentKind) -> Incident {
+    let tree = Tree { calls: vec![node(1, 0, "test::trade"), node(2, 1, "test::fetch")] };
+    let finding = Finding { tree: Some(tree), thread: Some("worker-1".into()), ..finding(kind) };
+    Incident::join(IncidentId(id), finding, kind.severity())
+}
+
+pub(crate) fn node(id: u64, depth: usize, function: &'static str) -> Node {
+    Node {
+        id,
+        depth,
+        function,
+        file: "src/lib.rs",
+        line: u32::try_from(id).unwrap(),
+        elapsed: Duration::from_secs(1),
+        attempt: 1,
+        remaining: None,
+        polls: 1,
+        polling: None,
+        beat: None,
+        detached: false,
+    }
+}
+
+pub(crate) fn polling(thread: &str, seconds: u64) -> Polling {
+    Polling { thread: thread.to_owned(), elapsed: Duration::from_secs(seconds) }
+}
+
+/// A new, empty folder for one test.
+pub(crate) fn folder(name: &str) -> PathBuf {
+    let folder = std::env::temp_dir().join(format!("backstop-{name}-{}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}

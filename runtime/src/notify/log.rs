@@ -1,0 +1,23 @@
+//! The channel kind `log`: the whole report as one `tracing` event.
+
+use tracing::{error, info, warn};
+
+use super::Notification;
+use super::sink::Sink;
+use crate::policy::Severity;
+
+pub(super) struct Log;
+
+impl Sink for Log {
+    fn deliver(&mut self, notification: &Notification) -> Result<(), String> {
+        let Notification { id, kind, function, text, repeats, .. } = notification;
+        match notification.severity {
+            Severity::Info => info!(target: "backstop::incident", incident = id, kind, function, repeats, "{text}"),
+            Severity::Warning => warn!(target: "backstop::incident", incident = id, kind, function, repeats, "{text}"),
+            Severity::Error | Severity::Critical => {
+                error!(target: "backstop::incident", incident = id, kind, function, repeats, "{text}");
+            }
+        }
+        Ok(())
+    }
+}

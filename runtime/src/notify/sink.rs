@@ -1,0 +1,35 @@
+//! Where a notification can go. One attempt; the queue does the rest.
+
+use super::Notification;
+use super::{command::Command, file::Append, log::Log};
+use crate::policy::{Channel, ChannelKind};
+
+/// One attempt to deliver, with a bound on its time where the operating system allows one.
+pub(super) trait Sink: Send {
+    /// Delivers, or says why not.
+    fn deliver(&mut self, notification: &Notification) -> Result<(), String>;
+}
+
+/// The sink of a channel.
+pub(super) fn of(channel: &Channel) -> Box<dyn Sink> {
+    match &channel.kind {
+        #[cfg(feature = "webhook")]
+        ChannelKind::Webhook { url, format } => Box::new(super::webhook::Webhook::new(url.clone(), *format)),
+        #[cfg(not(feature = "webhook"))]
+        ChannelKind::Webhook { .. } => Box::new(Missing("webhook")),
+        ChannelKind::Command { argv } => Box::new(Command::new(argv.clone())),
+        ChannelKind::File { path } => Box::new(Append::new(path.clone())),
+        ChannelKind::Log => Box::new(Log),
+    }
+}
+
+/// A channel whose kind was left out of this build.
+#[cfg(not(feature = "webhook"))]
+struct Missing(&'static str);
+
+#[cfg(not(feature = "webhook"))]
+impl Sink for Missing {
+    fn deliver(&mut self, _: &Notification) -> Result<(), String> {
+        Err(format!("this program was built without the feature `{}` of `backstop`", self.0))
+    }
+}

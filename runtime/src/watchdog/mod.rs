@@ -1,0 +1,64 @@
+//! The thread that looks after every running call, from outside every runtime and without a lock of theirs.
+//!
+//! `judge` decides (pure: what is known and the time → what is due), `sweep` applies it to the whole table, this file is the thread.
+
+mod blocked;
+mod finding;
+mod judge;
+mod sweep;
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering::*};
+use std::thread::{self, Thread};
+use std::time::Duration;
+
+pub(crate) use judge::{Expiry, next};
+pub(crate) use sweep::expire;
+
+use crate::clock::Tick;
+use crate::event::Event;
+use crate::observe;
+
+/// The longest time between two looks: ten a second at rest.
+const TICK: Duration = Duration::from_millis(100);
+
+/// When the watchdog looks next; whoever needs it earlier wakes it.
+static PLANNED: AtomicU64 = AtomicU64::new(0);
+
+/// Makes sure that the watchdog runs, and looks no later than at `deadline`.
+pub(crate) fn expect(deadline: Tick) {
+    if let Some(thread) = thread()
+        && deadline.as_nanos() < PLANNED.load(SeqCst)
+    {
+        thread.unpark();
+    }
+}
+
+/// The watchdog's thread, started by the first guarded call; `None` where the system gave no thread, which is counted once.
+fn thread() -> Option<&'static Thread> {
+    static THREAD: OnceLock<Option<Thread>> = OnceLock::new();
+    let start = || thread::Builder::new().name("backstop-watchdog".to_owned()).spawn(watch);
+    THREAD
+        .get_or_init(|| match start() {
+            Ok(handle) => Some(handle.thread().clone()),
+            Err(_) => {
+                observe::event(&Event::Dropped { what: "watchdog" });
+                None
+            }
+        })
+        .as_ref()
+}
+
+fn watch() {
+    let mut episodes = blocked::Episodes::default();
+    loop {
+        let now = Tick::now();
+        // Before the sweep: a call that comes while it runs, behind its back, and is due before the next one, wakes us again.
+        let latest = now.after(TICK);
+        PLANNED.store(latest.as_nanos(), SeqCst);
+        let next = sweep::sweep(&mut episodes, now).min(latest);
+        PLANNED.store(next.as_nanos(), SeqCst);
+        thread::park_timeout(next.since(Tick::now()));
+        observe::event(&Event::WatchdogLag { lag: Tick::now().since(next) });
+    }
+}

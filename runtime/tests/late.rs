@@ -1,0 +1,54 @@
+//! Bodies that block their thread: reported while it lasts, judged when they return. These block real threads.
+
+mod common;
+
+use std::io;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use backstop::{Outcome, timeout_async};
+
+fn install() {
+    common::install(
+        r#"
+        [defaults]
+        blocked_after = "200ms"
+        [functions."late.is_an_error"]
+        on_late = "error"
+        "#,
+    );
+}
+
+#[timeout_async(millis = 300, name = "late.blocks")]
+async fn blocks() -> io::Result<u32> {
+    thread::sleep(Duration::from_secs(2));
+    Ok(7)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_that_blocks_its_thread_is_reported_while_it_does_and_its_value_is_kept() {
+    install();
+    let call = tokio::spawn(blocks());
+    let before = Instant::now();
+    while !backstop::incidents().iter().any(|incident| incident.function == "late.blocks") {
+        assert!(before.elapsed() < Duration::from_millis(1900), "no report while the body blocks its thread");
+        thread::sleep(Duration::from_millis(20));
+    }
+    assert!(!call.is_finished());
+    assert_eq!(call.await.unwrap().unwrap(), 7);
+    let row = common::stats("late.blocks");
+    assert_eq!((row.outcome(Outcome::Late), row.blocked_polls), (1, 1));
+}
+
+#[timeout_async(millis = 100, name = "late.is_an_error")]
+async fn is_an_error() -> io::Result<u32> {
+    thread::sleep(Duration::from_millis(600));
+    Ok(7)
+}
+
+#[tokio::test]
+async fn a_late_value_is_an_error_where_the_policy_says_so() {
+    install();
+    let error = is_an_error().await.unwrap_err();
+    assert!(error.to_string().contains("had blocked its thread"), "{error}");
+}
