@@ -101,10 +101,7 @@ impl Node {
             attempt: view.attempt,
             remaining: (view.deadline != Tick::NEVER).then(|| view.deadline.since(now)),
             polls: view.polls / 2,
-            polling: view.polling().then(|| Polling {
-                thread: thread::name(view.thread),
-                elapsed: record.seen.lasting(view, now),
-            }),
+            polling: view.polling().then(|| Polling { thread: thread::name(view.thread), elapsed: record.seen.lasting(view, now) }),
             beat: (beaten || progress.is_some()).then(|| Beat { ago: now.since(view.beat), progress }),
             detached: depth == 0 && view.parent.is_some(),
         })

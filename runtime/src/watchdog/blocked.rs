@@ -3,10 +3,10 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
+use super::finding;
 use crate::clock::Tick;
 use crate::event::Event;
 use crate::flight::{self, CallId, Record, View};
-use super::finding;
 use crate::incident;
 use crate::observe;
 use crate::site::Site;
