@@ -25,6 +25,8 @@ pub struct Parameter {
     pub passing: Passing,
     /// The `#[cfg]`s on it.
     pub cfgs: Vec<Attribute>,
+    /// Its `#[allow]`s and the like.
+    lints: Vec<Attribute>,
 }
 
 /// The receiver and the other parameters.
@@ -45,7 +47,8 @@ impl Parameters {
             pat: (*typed.pat).clone(),
             ty: (*typed.ty).clone(),
             passing: passing(&typed.ty),
-            cfgs: typed.attrs.iter().filter(|attribute| attribute.path().is_ident("cfg")).cloned().collect(),
+            cfgs: named_attributes(&typed.attrs, &["cfg"]),
+            lints: named_attributes(&typed.attrs, &["allow", "expect", "warn", "deny", "forbid"]),
         });
         Self { receiver, list: list.collect() }
     }
@@ -63,6 +66,7 @@ impl Parameters {
             FnArg::Receiver(_) => None,
         });
         for (typed, parameter) in typed.zip(&self.list) {
+            typed.attrs.retain(|attribute| !attribute.path().is_ident("expect"));
             let name = &parameter.name;
             *typed.pat = parse_quote!(#name);
         }
@@ -71,20 +75,29 @@ impl Parameters {
 }
 
 impl Parameter {
-    /// `let <pattern> = <name>;`, under the parameter's `#[cfg]`s.
+    /// `let <pattern> = <name>;`, under the parameter's `#[cfg]`s and lints.
     pub fn bind(&self) -> TokenStream {
-        let Self { name, pat, cfgs, .. } = self;
+        let Self { name, pat, cfgs, lints, .. } = self;
         match pat {
             Pat::Wild(_) => TokenStream::new(),
-            _ => quote!(#(#cfgs)* let #pat = #name;),
+            _ => quote!(#(#cfgs)* #[allow(clippy::no_effect_underscore_binding)] #(#lints)* let #pat = #name;),
         }
     }
 }
 
-/// A plain name stays, so that the signature reads as it was written; another pattern gets a name of ours.
+fn named_attributes(attributes: &[Attribute], names: &[&str]) -> Vec<Attribute> {
+    attributes.iter().filter(|attribute| names.iter().any(|name| attribute.path().is_ident(name))).cloned().collect()
+}
+
+/// A plain name is kept for the documentation. Its span says that it is generated, which spares it the lints on names; it is the caller's all
+/// the same, so that it cannot be mistaken for a local of the expansion.
 fn name(at: usize, pat: &Pat) -> Ident {
     match pat {
-        Pat::Ident(PatIdent { by_ref: None, subpat: None, ident, .. }) => ident.clone(),
+        Pat::Ident(PatIdent { by_ref: None, subpat: None, ident, .. }) => {
+            let mut name = ident.clone();
+            name.set_span(Span::call_site().located_at(ident.span()));
+            name
+        }
         _ => format_ident!("__backstop_{at}", span = Span::mixed_site()),
     }
 }

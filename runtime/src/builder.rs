@@ -6,35 +6,32 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::incident;
+use crate::incident::{self, reporter};
+#[cfg(feature = "prometheus")]
+use crate::metrics::exporter::{self, ExporterError};
 use crate::policy::{self, PolicyError};
 #[cfg(feature = "prometheus")]
-use crate::{metrics, serve};
+use crate::serve::{ServeError, Server};
 
 /// Sets Backstop up for a program; [`install`](Self::install) puts it in force.
 ///
 /// # Examples
 ///
 /// ```
-/// let backstop = backstop::Builder::new()
-///     .policies_text("inline.toml", "[defaults]\ntimeout = \"10s\"")
-///     .install()
-///     .unwrap();
+/// let file = std::env::temp_dir().join(format!("backstop-{}.toml", std::process::id()));
+/// std::fs::write(&file, "[defaults]\ntimeout = \"10s\"\n").unwrap();
+///
+/// let backstop = backstop::Builder::new().policies(&file).install().unwrap();
 /// # drop(backstop);
+/// # std::fs::remove_file(file).unwrap();
 /// ```
 #[derive(Debug, Default)]
 #[must_use = "nothing is in force before `install`"]
 pub struct Builder {
-    policies: Option<Source>,
+    policies: Option<PathBuf>,
     reports: Option<PathBuf>,
     #[cfg(feature = "prometheus")]
     prometheus: Option<String>,
-}
-
-#[derive(Debug)]
-enum Source {
-    File(PathBuf),
-    Text { name: String, text: String },
 }
 
 impl Builder {
@@ -43,17 +40,11 @@ impl Builder {
         Self::default()
     }
 
-    /// Reads policies from a TOML file and watches it: a change is in force a second later, a broken file keeps the last good one.
+    /// Reads policies from a TOML file and watches it: a change is in force about a second later, a broken file keeps the last good one.
     ///
     /// `BACKSTOP_CONFIG` names another file and wins.
     pub fn policies(mut self, file: impl Into<PathBuf>) -> Self {
-        self.policies = Some(Source::File(file.into()));
-        self
-    }
-
-    /// Takes policies from a text; `name` stands for the file in messages.
-    pub fn policies_text(mut self, name: impl Into<String>, text: impl Into<String>) -> Self {
-        self.policies = Some(Source::Text { name: name.into(), text: text.into() });
+        self.policies = Some(file.into());
         self
     }
 
@@ -64,29 +55,35 @@ impl Builder {
     }
 
     /// Serves `/metrics` at this address, such as `127.0.0.1:9464`, from a thread of its own; port 0 takes a free one.
+    ///
+    /// A port alone, such as `9464`, means that port on loopback.
     #[cfg(feature = "prometheus")]
     pub fn prometheus(mut self, address: impl Into<String>) -> Self {
         self.prometheus = Some(address.into());
         self
     }
 
-    /// Puts everything in force, or nothing.
+    /// Puts everything in force, or nothing. A second call replaces what the first has set.
     ///
     /// # Errors
     ///
-    /// If the policies have mistakes, the report folder cannot be made, the address is taken, or another metrics recorder is installed.
+    /// If the policies have mistakes, the report folder cannot be made, the address is none or is taken, or another metrics recorder is
+    /// installed.
     pub fn install(self) -> Result<Backstop, InstallError> {
-        let policies = self.read_policies()?;
+        let policies = policy::load(self.policies.as_deref()).map_err(InstallError::Policies)?;
         if let Some(folder) = &self.reports {
-            std::fs::create_dir_all(folder).map_err(|error| InstallError::Reports { folder: folder.clone(), error })?;
+            std::fs::create_dir_all(folder).map_err(|source| InstallError::Reports { folder: folder.clone(), source })?;
         }
         #[cfg(feature = "prometheus")]
-        let server = self.prometheus.as_deref().map(|address| serve(address, &policies)).transpose()?;
+        let server = match &self.prometheus {
+            Some(address) => Some(serve(address, &policies)?),
+            None => None,
+        };
         if let Some(folder) = self.reports {
             incident::store_in(folder);
         }
         policy::install(policies);
-        incident::start();
+        reporter::ensure_started();
         Ok(Backstop {
             #[cfg(feature = "prometheus")]
             server,
@@ -94,8 +91,95 @@ impl Builder {
     }
 }
 
-impl Builder {
-    fn read_policies(&self) -> Result<policy::PolicySet, InstallError> {
-        todo!()
+/// Binds first: a taken port is the likelier mistake, and a recorder cannot be taken back.
+#[cfg(feature = "prometheus")]
+fn serve(address: &str, policies: &policy::PolicySet) -> Result<Server, InstallError> {
+    let on_loopback = || address.parse().ok().map(|port: u16| (std::net::Ipv4Addr::LOCALHOST, port).into());
+    let parsed = address.parse().ok().or_else(on_loopback).ok_or_else(|| InstallError::Address(address.to_owned()))?;
+    let server = Server::start(parsed).map_err(InstallError::Serve)?;
+    exporter::install(policies.longest_limit()).map_err(InstallError::Exporter)?;
+    Ok(server)
+}
+
+/// Backstop at work. Dropping it waits a moment until all incidents are reported, and stops the metrics server; guards and policies stay in
+/// force.
+#[derive(Debug)]
+#[must_use = "dropping it stops the metrics server"]
+pub struct Backstop {
+    #[cfg(feature = "prometheus")]
+    server: Option<Server>,
+}
+
+impl Backstop {
+    /// Where `/metrics` is served; `None` without [`Builder::prometheus`].
+    #[cfg(feature = "prometheus")]
+    #[must_use]
+    pub fn metrics_address(&self) -> Option<std::net::SocketAddr> {
+        self.server.as_ref().map(Server::address)
+    }
+
+    /// Waits until every incident so far is reported, stored and delivered to its channels; `false` when `timeout` came first.
+    pub fn flush(&self, timeout: Duration) -> bool {
+        incident::flush(timeout)
+    }
+}
+
+impl Drop for Backstop {
+    fn drop(&mut self) {
+        self.flush(Duration::from_secs(2));
+    }
+}
+
+/// Why nothing was installed.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum InstallError {
+    /// The policy file or an environment variable has mistakes.
+    Policies(PolicyError),
+    /// The folder for reports cannot be made.
+    Reports {
+        /// The folder.
+        folder: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The address for metrics is none.
+    #[cfg(feature = "prometheus")]
+    Address(String),
+    /// The server for metrics cannot start.
+    #[cfg(feature = "prometheus")]
+    Serve(ServeError),
+    /// Another metrics recorder is installed.
+    #[cfg(feature = "prometheus")]
+    Exporter(ExporterError),
+}
+
+impl fmt::Display for InstallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            InstallError::Policies(error) => error.fmt(f),
+            InstallError::Reports { folder, source } => write!(f, "cannot make the folder for reports `{}`: {source}", folder.display()),
+            #[cfg(feature = "prometheus")]
+            InstallError::Address(address) => {
+                write!(f, "`{address}` is no address for metrics; write one with a port, such as `127.0.0.1:9464`, or a port alone")
+            }
+            #[cfg(feature = "prometheus")]
+            InstallError::Serve(error) => error.fmt(f),
+            #[cfg(feature = "prometheus")]
+            InstallError::Exporter(error) => error.fmt(f),
+        }
+    }
+}
+
+impl Error for InstallError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            InstallError::Reports { source, .. } => Some(source),
+            InstallError::Policies(error) => error.source(),
+            #[cfg(feature = "prometheus")]
+            InstallError::Serve(error) => error.source(),
+            #[cfg(feature = "prometheus")]
+            InstallError::Address(_) | InstallError::Exporter(_) => None,
+        }
     }
 }

@@ -34,6 +34,10 @@ pub enum Event<'a> {
     OrphanEnded { site: &'static Site, elapsed: Duration },
     /// A tensor function moved to the CPU after a device fault.
     DeviceFallback { site: &'static Site, device: &'a str, class: &'static str, reason: &'a str },
+    /// A device fault was handed to the caller: a second attempt would have been wrong, `why` says in what way.
+    DeviceRefused { site: &'static Site, device: &'a str, class: &'static str, reason: &'a str, why: &'a str },
+    /// Part of a result stays on the CPU after a fallback, because the device does not take it.
+    ResultKept { site: &'static Site, device: &'a str, reason: &'a str },
     /// A tensor function now starts on the device (0) or on the CPU (1).
     DeviceRouted { site: &'static Site, cpu: bool },
     /// No worker of a runtime makes progress, or one does again.

@@ -1,7 +1,10 @@
 //! Async and tensor code that cannot hang or die silently.
 
 mod amount;
+mod builder;
 mod clock;
+#[cfg(any(feature = "tch", test))]
+mod device;
 mod event;
 mod flight;
 mod guard;
@@ -22,6 +25,7 @@ mod spell;
 mod watchdog;
 
 pub use backstop_macros::timeout_async;
+pub use builder::{Backstop, Builder, InstallError};
 pub use flight::{Beat, Node, Polling, Tree, snapshot};
 pub use guard::{
     Carried, Hold, Outcome, Rejection, TimeoutError, TimeoutKind, beat, beat_with, cancelled, carry, carry_blocking, deadline, hold,
@@ -29,4 +33,5 @@ pub use guard::{
 };
 pub use incident::{FunctionProgress, Incident, IncidentId, IncidentKind, Pressure, Program, RecentEvent, SystemState, incidents};
 pub use metrics::{FunctionStats, stats};
+pub use policy::{Explanation, PolicyError, UnknownFunction, explain};
 pub use site::{Kind, Settings, Site, sites};

@@ -114,6 +114,8 @@ fn words(event: &Event<'_>) -> Option<(Fact, u64, Duration)> {
         Event::Orphaned { .. } => (Fact::Orphaned, 0, none),
         Event::OrphanEnded { elapsed, .. } => (Fact::OrphanEnded, 0, elapsed),
         Event::DeviceFallback { .. } => (Fact::DeviceFallback, 0, none),
+        Event::DeviceRefused { .. } => (Fact::DeviceRefused, 0, none),
+        Event::ResultKept { .. } => (Fact::ResultKept, 0, none),
         Event::DeviceRouted { cpu, .. } => (Fact::DeviceRouted, u64::from(cpu), none),
         Event::RuntimeStalled { stalled, .. } => (Fact::RuntimeStalled, u64::from(stalled), none),
         Event::PolicyLoaded { generation, .. } => (Fact::PolicyLoaded, generation, none),
@@ -138,14 +140,16 @@ fn site(event: &Event<'_>) -> Option<&'static Site> {
         | Event::Orphaned { site }
         | Event::OrphanEnded { site, .. }
         | Event::DeviceFallback { site, .. }
+        | Event::DeviceRefused { site, .. }
+        | Event::ResultKept { site, .. }
         | Event::DeviceRouted { site, .. }
         | Event::Injected { site, .. } => Some(site),
         Event::RuntimeStalled { .. }
         | Event::WatchdogLag { .. }
         | Event::PolicyLoaded { .. }
         | Event::PolicyRefused { .. }
-        | Event::Notice { .. }
-        | Event::Dropped { .. } => None,
+        | Event::Dropped { .. }
+        | Event::Notice { .. } => None,
     }
 }
 

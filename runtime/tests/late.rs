@@ -1,23 +1,22 @@
 //! Bodies that block their thread: reported while it lasts, judged when they return. These block real threads.
 
+mod common;
+
 use std::io;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use backstop::{Outcome, timeout_async};
 
-/// A policy for this file: polls longer than 200 ms are reported.
 fn install() {
-    static ONCE: std::sync::Once = std::sync::Once::new();
-    ONCE.call_once(|| {
-        let policies = r#"
-            [defaults]
-            blocked_after = "200ms"
-            [functions."late.is_an_error"]
-            on_late = "error"
-        "#;
-        std::mem::forget(backstop::Builder::new().policies_text("late.toml", policies).install().unwrap());
-    });
+    common::install(
+        r#"
+        [defaults]
+        blocked_after = "200ms"
+        [functions."late.is_an_error"]
+        on_late = "error"
+        "#,
+    );
 }
 
 #[timeout_async(millis = 300, name = "late.blocks")]
@@ -37,7 +36,7 @@ async fn a_body_that_blocks_its_thread_is_reported_while_it_does_and_its_value_i
     }
     assert!(!call.is_finished());
     assert_eq!(call.await.unwrap().unwrap(), 7);
-    let row = backstop::stats().into_iter().find(|row| row.name == "late.blocks").unwrap();
+    let row = common::stats("late.blocks");
     assert_eq!((row.outcome(Outcome::Late), row.blocked_polls), (1, 1));
 }
 

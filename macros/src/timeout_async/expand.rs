@@ -9,15 +9,16 @@
 //! async fn fetch(&self, symbol: &str) -> Result<Quote, ApiError> {
 //!     static __BACKSTOP_SITE: … = Site::timeout_async("…::fetch").limit(…).at(…);
 //!     submit! { Submitted(&__BACKSTOP_SITE) }
-//!     let returns = returns!(Result<Quote, ApiError>);
 //!     let body = async move { <a typed return that never runs> { body } };
+//!     let returns = returns!(… body, Result<Quote, ApiError>);
 //!     call(&__BACKSTOP_SITE, returns, body).await
 //! }
 //! ```
-//! With `retry` the body becomes a closure that makes one attempt, with `fallback` the call gives a `Result` and `or_else` decides.
+//! With `retry` the last three lines stand in a loop that ends when the runtime says so; with `fallback` they give a `Result`, and its
+//! error goes to the fallback. Closures in place of the loop would do, if a future that holds an `async` closure stayed `Send`.
 //! Local names are hygienic (`mixed_site`), paths are absolute.
 
-use proc_macro2::{Ident, Span, TokenStream};
+use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{Attribute, Path, Type, parse_quote};
@@ -97,11 +98,11 @@ struct Call<'a> {
     site: Site<'a>,
     returned: Type,
     form: Form,
-    block: proc_macro2::Group,
+    block: Group,
 }
 
 impl<'a> Call<'a> {
-    fn new(arguments: &'a Arguments, function: &'a Function, returned: Type, form: Form, block: proc_macro2::Group) -> Self {
+    fn new(arguments: &'a Arguments, function: &'a Function, returned: Type, form: Form, block: Group) -> Self {
         let site =
             Site { krate: &arguments.krate, kind: "timeout_async", name: arguments.name.as_ref(), settings: arguments.settings.clone() };
         let parameters = Parameters::of(&function.sig);
@@ -110,43 +111,61 @@ impl<'a> Call<'a> {
 
     /// Static, body and call, in an `async` context.
     fn all(&self) -> TokenStream {
-        let (declare, prepare, run) = (self.site.declare(self.function), self.prepare(), self.run());
-        quote!(#declare #prepare #run)
+        let (declare, keep, call) = (self.site.declare(self.function), self.keep(), self.call());
+        let Some(fallback) = &self.arguments.fallback else { return quote!(#declare #call) };
+        let (krate, site, arguments) = (&self.arguments.krate, self.site.ident(), self.kept());
+        quote! {
+            #declare
+            #keep
+            let outcome = { #call };
+            let (error, returned) = match #krate::private::settle(&#site, outcome) {
+                ::core::result::Result::Ok(returned) => return returned,
+                ::core::result::Result::Err(failed) => failed,
+            };
+            #krate::private::fall_back(#fallback, (#(#arguments,)* error,), returned).await
+        }
     }
 
     /// The same in a function that is not `async` and returns the future.
     fn returned(&self, pack: impl FnOnce(TokenStream) -> TokenStream) -> TokenStream {
-        let (declare, prepare, run) = (self.site.declare(self.function), self.prepare(), self.run());
-        if self.arguments.fallback.is_some() || self.arguments.retry.is_some() {
-            let future = pack(quote!(async move { #prepare #run }));
-            return quote!(#declare #future);
+        if self.arguments.needs_names() {
+            let all = self.all();
+            return pack(quote!(async move { #all }));
         }
         let (krate, site) = (&self.arguments.krate, self.site.ident());
+        let (declare, prepare) = (self.site.declare(self.function), self.prepare());
         let future = pack(quote!(#krate::private::call(&#site, returns, body)));
         quote!(#declare #prepare #future)
     }
 
-    /// `let returns = …; let body = …;`
-    fn prepare(&self) -> TokenStream {
-        let returns = self.returns();
-        let (keep, body) = (self.keep(), self.body());
+    /// The call, awaited; with `retry` once for each attempt, because only a body made anew can borrow the arguments anew.
+    fn call(&self) -> TokenStream {
+        let (krate, site, prepare) = (&self.arguments.krate, self.site.ident(), self.prepare());
+        if self.arguments.retry.is_none() {
+            return quote!(#prepare #krate::private::call(&#site, returns, body).await);
+        }
         quote! {
-            let returns = #returns;
-            #keep
-            let body = #body;
+            let mut attempts = #krate::private::call_again(&#site);
+            loop {
+                #prepare
+                if let ::core::ops::ControlFlow::Break(returned) = attempts.run(returns, body).await {
+                    break returned;
+                }
+            }
         }
     }
 
-    /// The call itself, awaited.
-    fn run(&self) -> TokenStream {
-        let (krate, site) = (&self.arguments.krate, self.site.ident());
-        let function = if self.arguments.retry.is_some() { quote!(call_again) } else { quote!(call) };
-        let call = quote!(#krate::private::#function(&#site, returns, body).await);
-        let Some(fallback) = &self.arguments.fallback else { return call };
-        let arguments = self.kept();
+    /// `let body = …; let returns = …;`
+    fn prepare(&self) -> TokenStream {
+        let Arguments { krate, isolate, fallback, .. } = self.arguments;
+        let (site, body, returns) = (self.site.ident(), self.body(), self.returns());
+        let isolated = isolate.as_ref().map(|_| quote!(let body = #krate::private::isolated(&#site, body);));
+        let lifted = fallback.as_ref().map(|_| quote!(let body = #krate::private::lift(returns, body);));
         quote! {
-            let outcome = #call;
-            #krate::private::or_else(&#site, outcome, #fallback, move |error| (#(#arguments,)* error)).await
+            let body = #body;
+            let returns = #returns;
+            #isolated
+            #lifted
         }
     }
 
@@ -155,22 +174,18 @@ impl<'a> Call<'a> {
     fn returns(&self) -> TokenStream {
         let Self { arguments: Arguments { krate, fallback, on_timeout, .. }, returned, .. } = self;
         let parameters: Vec<&Ident> = self.function.type_parameters().collect();
-        let reads = match returned {
-            Type::Infer(_) => quote!(value),
-            _ if error_may_borrow(returned, &parameters) => quote!(borrowing),
-            _ => quote!(owned),
+        let reads = if error_may_borrow(returned, &parameters) { quote!(borrowing) } else { quote!(owned) };
+        let or_else = match fallback {
+            Some(_) => quote!(or_else),
+            None => quote!(alone),
         };
-        let or_else = fallback.as_ref().map(|_| quote!(or_else));
-        let choice = match (on_timeout, &or_else) {
-            (Some(path), _) => quote!(#reads on_timeout #or_else #path => #returned),
-            (None, Some(_)) => quote!(#reads or_else #returned),
-            (None, None) => quote!(#reads alone #returned),
-        };
+        let on_timeout_is = on_timeout.as_ref().map(|path| quote!(on_timeout #path,));
+        let choice = quote!(#reads #or_else body, #on_timeout_is #returned);
         let [start, end] = match on_timeout {
             Some(path) => ends(path),
             None => self.written_type(),
         };
-        let mut choice = proc_macro2::Group::new(proc_macro2::Delimiter::Parenthesis, choice);
+        let mut choice = Group::new(Delimiter::Parenthesis, choice);
         choice.set_span(end);
         quote_spanned!(start=> #krate::private::returns! #choice)
     }
@@ -218,39 +233,24 @@ impl<'a> Call<'a> {
         self.parameters.receiver == Some(Passing::Value)
     }
 
-    /// The future of the one attempt, or a closure that makes the future of each.
+    /// The future of one attempt: `async move { … }`, or the future that the body returns.
     fn body(&self) -> TokenStream {
-        let (values, attempt) = (self.values(), self.attempt());
-        match (&self.arguments.retry, &self.arguments.fallback) {
-            (None, None) => attempt,
-            (None, Some(_)) => quote!({ #values #attempt }),
-            (Some(_), None) if self.parameters.any_exclusive() => quote!(async move || { #values #attempt.await }),
-            (Some(_), Some(_)) if self.parameters.any_exclusive() => quote!(async || { #values #attempt.await }),
-            (Some(_), _) => quote!(move || { #values #attempt }),
-        }
-    }
-
-    /// One attempt: `async move { … }`, or the future that the body returns.
-    fn attempt(&self) -> TokenStream {
-        let Arguments { krate, isolate, fallback, .. } = self.arguments;
-        let (site, block, patterns) = (self.site.ident(), self.block(), self.patterns());
-        let mut future = match self.form {
+        let krate = &self.arguments.krate;
+        let (values, patterns, block) = (self.values(), self.patterns(), self.block());
+        let future = match self.form {
             Form::Async => {
-                let (start, typed) = (self.start(), self.typed_return());
-                quote!(#start { #patterns #typed #block })
+                let typed = self.typed_return();
+                quote!(async move { #patterns #typed #block })
             }
             Form::Eager => {
                 let result = self.written_result();
-                quote!(#krate::private::once(move || #result { #patterns #block }))
+                match patterns.is_empty() {
+                    true => quote!(#krate::private::once(move || #result #block)),
+                    false => quote!(#krate::private::once(move || #result { #patterns #block })),
+                }
             }
         };
-        if isolate.is_some() {
-            future = quote!(#krate::private::isolated(&#site, #future));
-        }
-        if fallback.is_some() {
-            future = quote!(#krate::private::lift(returns, #future));
-        }
-        future
+        if values.is_empty() { future } else { quote!({ #values #future }) }
     }
 
     /// `-> Pin<Box<dyn Future…>>`, so that the body's boxes are coerced; `impl Future` cannot be written there.
@@ -261,29 +261,29 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// A `self` that is lent cannot be moved in, because it is needed again; everything else can.
-    fn start(&self) -> TokenStream {
-        let lent = self.arguments.needs_names() && self.parameters.receiver == Some(Passing::Exclusive);
-        if lent { quote!(async) } else { quote!(async move) }
-    }
-
     fn block(&self) -> TokenStream {
-        match self.retried_receiver() {
-            Some(this) => receiver::rename(&self.block, &this).into_token_stream(),
+        match self.own_receiver() {
+            Some((this, _)) => receiver::rename(&self.block, &this).into_token_stream(),
             None => self.block.to_token_stream(),
         }
     }
 
-    /// `self` cannot be bound again: where each attempt needs its own clone of it, the body calls it by another name.
-    fn retried_receiver(&self) -> Option<Ident> {
-        (self.arguments.retry.is_some() && self.receiver_by_value()).then(|| Ident::new("__backstop_self", Span::mixed_site()))
+    /// `self` cannot be bound again: where each attempt needs its own, the body calls it by another name.
+    fn own_receiver(&self) -> Option<(Ident, TokenStream)> {
+        let krate = &self.arguments.krate;
+        let value = match self.parameters.receiver? {
+            Passing::Value if self.arguments.retry.is_some() => quote!(#krate::private::again(&self)),
+            Passing::Exclusive if self.arguments.needs_names() => quote!(&mut *self),
+            _ => return None,
+        };
+        Some((Ident::new("__backstop_self", Span::mixed_site()), value))
     }
 
     /// This attempt's arguments, under the names of the signature: clones where there may be another attempt, `&mut`s lent again.
     fn values(&self) -> TokenStream {
         let krate = &self.arguments.krate;
         let retry = self.arguments.retry.is_some();
-        let receiver = self.retried_receiver().map(|this| quote!(let #this = #krate::private::again(&self);));
+        let receiver = self.own_receiver().map(|(this, value)| quote!(let #this = #value;));
         let values = self.parameters.list.iter().map(|parameter| {
             let (name, cfgs) = (&parameter.name, &parameter.cfgs);
             let value = match parameter.passing {

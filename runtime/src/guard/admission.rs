@@ -84,7 +84,7 @@ async fn admit(
             flight::sleep_until(clock, slot.at()).await;
             slot.take();
         }
-        Turn::Wait(_) | Turn::Refused { .. } => return Err(Rejection::RateLimited),
+        Turn::Wait(_) | Turn::Refused => return Err(Rejection::RateLimited),
     }
     Ok(permit)
 }

@@ -1,25 +1,32 @@
 //! The outermost layer: another function, called with the same arguments and the error when everything else has failed.
 
+use std::future::{Ready, ready};
+use std::marker::PhantomData;
+
 use crate::event::Event;
 use crate::observe;
 use crate::site::Site;
 
-/// The value of the guarded call, or what `fallback` makes of its error.
+/// The value that a guarded call has given, or the error for its fallback and the type that this must return.
 ///
-/// # Cancellation
-/// Dropping the future drops the fallback where it stands.
-pub async fn or_else<R, E, P, G, A, M>(site: &'static Site, outcome: Result<R, E>, fallback: P, arguments: G) -> R
+/// # Errors
+/// The call's error.
+pub fn settle<R, E>(site: &'static Site, outcome: Result<R, E>) -> Result<R, (E, Like<R>)> {
+    outcome.map_err(|error| {
+        observe::event(&Event::FellBack { site });
+        (error, PhantomData)
+    })
+}
+
+/// The return type of a function, without a value.
+pub type Like<R> = PhantomData<fn() -> R>;
+
+/// Calls the fallback.
+pub fn fall_back<R, P, A, M>(fallback: P, arguments: A, _returned: Like<R>) -> P::Future
 where
-    G: FnOnce(E) -> A,
     P: Fallback<A, R, M>,
 {
-    match outcome {
-        Ok(returned) => returned,
-        Err(error) => {
-            observe::event(&Event::FellBack { site });
-            fallback.call(arguments(error)).await
-        }
-    }
+    fallback.call(arguments)
 }
 
 /// A function that takes the arguments `A` and gives `R`, now or `async`: `M` says which.
@@ -29,8 +36,11 @@ where
     note = "a fallback is called with the function's own arguments (`self` first) and then its error"
 )]
 pub trait Fallback<A, R, M> {
+    /// Its result.
+    type Future: Future<Output = R>;
+
     /// Calls it.
-    fn call(self, arguments: A) -> impl Future<Output = R>;
+    fn call(self, arguments: A) -> Self::Future;
 }
 
 /// An ordinary function.
@@ -48,8 +58,10 @@ macro_rules! fallback {
         where
             P: FnOnce($($argument),*) -> R,
         {
-            fn call(self, ($($argument,)*): ($($argument,)*)) -> impl Future<Output = R> {
-                std::future::ready(self($($argument),*))
+            type Future = Ready<R>;
+
+            fn call(self, ($($argument,)*): ($($argument,)*)) -> Ready<R> {
+                ready(self($($argument),*))
             }
         }
 
@@ -59,7 +71,9 @@ macro_rules! fallback {
             P: FnOnce($($argument),*) -> F,
             F: Future<Output = R>,
         {
-            fn call(self, ($($argument,)*): ($($argument,)*)) -> impl Future<Output = R> {
+            type Future = F;
+
+            fn call(self, ($($argument,)*): ($($argument,)*)) -> F {
                 self($($argument),*)
             }
         }

@@ -26,7 +26,7 @@ pub(super) struct Episodes {
 
 impl Episodes {
     /// The open episode that an incident at `now` belongs to.
-    pub(super) fn find(&mut self, function: Option<&'static str>, kind: IncidentKind, now: Tick) -> Option<&mut Episode> {
+    pub(super) fn find(&mut self, function: &str, kind: IncidentKind, now: Tick) -> Option<&mut Episode> {
         self.open
             .iter_mut()
             .find(|episode| (episode.incident.function, episode.incident.kind) == (function, kind) && now < episode.opened.after(OPEN))
@@ -79,7 +79,7 @@ mod tests {
         let mut episodes = Episodes::default();
         episodes.open(incident(1, IncidentKind::Limit), verdict(Severity::Warning, "log"), at(0));
         for id in 2..=500 {
-            let episode = episodes.find(Some("test::fetch"), IncidentKind::Limit, at(id)).unwrap();
+            let episode = episodes.find("test::fetch", IncidentKind::Limit, at(id)).unwrap();
             episode.add(IncidentId(id), verdict(Severity::Critical, "ops"));
         }
         assert!(episodes.close(at(999)).is_empty());
@@ -94,9 +94,9 @@ mod tests {
     fn another_kind_and_a_later_second_are_episodes_of_their_own() {
         let mut episodes = Episodes::default();
         episodes.open(incident(1, IncidentKind::Limit), verdict(Severity::Error, "log"), at(0));
-        assert!(episodes.find(Some("test::fetch"), IncidentKind::Idle, at(1)).is_none());
-        assert!(episodes.find(Some("test::other"), IncidentKind::Limit, at(1)).is_none());
-        assert!(episodes.find(Some("test::fetch"), IncidentKind::Limit, at(1000)).is_none());
+        assert!(episodes.find("test::fetch", IncidentKind::Idle, at(1)).is_none());
+        assert!(episodes.find("test::other", IncidentKind::Limit, at(1)).is_none());
+        assert!(episodes.find("test::fetch", IncidentKind::Limit, at(1000)).is_none());
         assert_eq!(episodes.next(), Some(at(1000)));
     }
 }

@@ -13,7 +13,7 @@ const REMEMBERED: usize = 1024;
 /// The incidents of every function so far.
 #[derive(Default)]
 pub(super) struct Escalator {
-    functions: HashMap<Option<&'static str>, History>,
+    functions: HashMap<&'static str, History>,
 }
 
 #[derive(Default)]
@@ -45,7 +45,7 @@ impl Verdict {
 impl Escalator {
     /// Counts an incident of `function` at `now`; the last step that is reached decides. Without one, the kind's own severity
     /// applies and nobody is told.
-    pub(super) fn judge(&mut self, function: Option<&'static str>, kind: IncidentKind, steps: &[Escalation], now: Tick) -> Verdict {
+    pub(super) fn judge(&mut self, function: &'static str, kind: IncidentKind, steps: &[Escalation], now: Tick) -> Verdict {
         let history = self.functions.entry(function).or_default();
         history.add(now);
         match steps.iter().rev().find(|step| history.reaches(step, now)) {
@@ -86,7 +86,7 @@ mod tests {
 
     fn judge(escalator: &mut Escalator, function: &'static str, seconds: u64) -> Verdict {
         let now = Tick::from_nanos(seconds * 1_000_000_000);
-        escalator.judge(Some(function), IncidentKind::Limit, &steps(), now)
+        escalator.judge(function, IncidentKind::Limit, &steps(), now)
     }
 
     #[test]
@@ -118,7 +118,7 @@ mod tests {
     #[test]
     fn without_an_escalation_the_kind_decides() {
         let mut escalator = Escalator::default();
-        let mut severity = |kind| escalator.judge(Some("a"), kind, &[], Tick::default()).severity;
+        let mut severity = |kind| escalator.judge("a", kind, &[], Tick::default()).severity;
         assert_eq!(severity(IncidentKind::Limit), Severity::Error);
         assert_eq!(severity(IncidentKind::Blocked), Severity::Warning);
         assert_eq!(severity(IncidentKind::RuntimeStalled), Severity::Critical);
@@ -130,6 +130,6 @@ mod tests {
         for second in 0..5000 {
             judge(&mut escalator, "a", second);
         }
-        assert_eq!(escalator.functions[&Some("a")].recent.len(), REMEMBERED);
+        assert_eq!(escalator.functions[&"a"].recent.len(), REMEMBERED);
     }
 }

@@ -87,7 +87,7 @@ impl IncidentKind {
 }
 
 impl From<TimeoutKind> for IncidentKind {
-    /// A rejection or an injected error is no incident of its own; where it is reported, it counts against the whole call.
+    /// A refusal or an injected error is no incident of its own; where it is reported, it counts against the whole call.
     fn from(kind: TimeoutKind) -> Self {
         match kind {
             TimeoutKind::Limit => IncidentKind::Limit,

@@ -1,6 +1,6 @@
 //! Joins findings, call tree, system state and recent events into one report.
 //!
-//! [`open`] numbers a finding and posts it to the reporter's thread, which does the rest: `report` joins, `escalate` and `episode`
+//! [`open`] posts a finding to the reporter's thread, which does the rest: `report` joins, `escalate` and `episode`
 //! decide how bad it is and what belongs together, `store` writes, `notify` tells. Must not know who finds.
 
 mod cause;
@@ -17,7 +17,7 @@ mod report;
 pub(crate) mod reporter;
 mod ring;
 mod rules;
-pub(crate) mod store;
+mod store;
 mod system;
 
 #[cfg(test)]
@@ -26,6 +26,7 @@ pub(crate) mod testing;
 mod tests;
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -66,8 +67,18 @@ pub(crate) fn reserve() -> IncidentId {
 
 /// Has a finding reported. Never waits: where the reporter is too far behind, the report is dropped and counted.
 pub(crate) fn open(id: IncidentId, finding: Finding) {
-    reporter::ensure_started();
+    start();
     inbox::post(inbox::Work::Finding(id, Box::new(finding)));
+}
+
+/// Starts the reporter's thread, once.
+pub(crate) fn start() {
+    reporter::ensure_started();
+}
+
+/// Writes each further incident as text and as JSON into this folder.
+pub(crate) fn store_in(folder: PathBuf) {
+    store::set_folder(folder);
 }
 
 /// Waits until every incident so far is reported, stored and delivered to its channels; `false` when `timeout` came first.

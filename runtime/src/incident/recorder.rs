@@ -36,6 +36,8 @@ pub(crate) enum Fact {
     Orphaned,
     OrphanEnded,
     DeviceFallback,
+    DeviceRefused,
+    ResultKept,
     DeviceRouted,
     RuntimeStalled,
     PolicyLoaded,
@@ -44,7 +46,7 @@ pub(crate) enum Fact {
     Dropped,
 }
 
-const FACTS: [Fact; 17] = [
+const FACTS: [Fact; 19] = [
     Fact::Finished,
     Fact::Slow,
     Fact::Retrying,
@@ -56,6 +58,8 @@ const FACTS: [Fact; 17] = [
     Fact::Orphaned,
     Fact::OrphanEnded,
     Fact::DeviceFallback,
+    Fact::DeviceRefused,
+    Fact::ResultKept,
     Fact::DeviceRouted,
     Fact::RuntimeStalled,
     Fact::PolicyLoaded,
@@ -79,6 +83,8 @@ impl Fact {
             Fact::Orphaned => "orphaned",
             Fact::OrphanEnded => "orphan_ended",
             Fact::DeviceFallback => "device_fallback",
+            Fact::DeviceRefused => "device_refused",
+            Fact::ResultKept => "result_kept",
             Fact::DeviceRouted => "device_routed",
             Fact::RuntimeStalled => "runtime_stalled",
             Fact::PolicyLoaded => "policy_loaded",

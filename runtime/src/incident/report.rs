@@ -28,8 +28,8 @@ pub struct Incident {
     pub kind: IncidentKind,
     /// How bad it is, by the function's escalation.
     pub severity: Severity,
-    /// The function; `None` for the process as a whole.
-    pub function: Option<&'static str>,
+    /// The function's name; empty for the process as a whole.
+    pub function: &'static str,
     /// The function's source file and line.
     pub location: Option<(&'static str, u32)>,
     /// When it was found.
@@ -64,7 +64,7 @@ pub struct Incident {
     pub functions: Vec<FunctionProgress>,
     /// The host and this process.
     pub system: SystemState,
-    /// The policy in force for the function, as [`policy`](crate::policy) explains it.
+    /// The policy in force for the function, as [`explain`](crate::explain) prints it.
     pub policy: Option<String>,
     /// The program.
     pub program: Program,
@@ -116,7 +116,7 @@ impl Incident {
             id,
             kind: finding.kind,
             severity,
-            function: finding.site.map(|site| site.name()),
+            function: finding.site.map_or("", |site| site.name()),
             location: finding.site.map(|site| (site.file(), site.line())),
             time: SystemTime::now() - now.since(finding.at),
             limit,

@@ -3,6 +3,8 @@
 //! It may wait for disks and for the application's log; the watchdog, which posts to it, may not.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -18,10 +20,10 @@ use super::{Finding, Incident, IncidentId, kept, rules, store};
 use crate::clock::Tick;
 use crate::metrics::{self, process, tally};
 use crate::notify;
-use crate::policy::Severity;
+use crate::policy::{self, Severity, Watch};
 
-/// How often periodic work runs.
-const PERIOD: Duration = Duration::from_secs(1);
+/// How often the policy file is looked at; other periodic work runs every second time.
+const BEAT: Duration = Duration::from_millis(500);
 
 type Periodic = Box<dyn FnMut() + Send>;
 
@@ -66,11 +68,20 @@ pub(crate) fn flush(timeout: Duration) -> bool {
 struct Reporter {
     escalator: Escalator,
     episodes: Episodes,
+    reloads: Reloads,
+    beats: u64,
+}
+
+/// Follows the policy file in force; another one after an `install`.
+#[derive(Default)]
+struct Reloads {
+    path: Option<Arc<Path>>,
+    watch: Option<Watch>,
 }
 
 impl Reporter {
     fn run(mut self, inbox: &Receiver<Work>) {
-        let mut due = Instant::now() + PERIOD;
+        let mut due = Instant::now() + BEAT;
         loop {
             match inbox.recv_timeout(self.pause(due)) {
                 Ok(work) => survive(|| self.handle(work)),
@@ -79,9 +90,17 @@ impl Reporter {
             }
             survive(|| self.close(Tick::now()));
             if Instant::now() >= due {
-                periodic();
-                due = Instant::now() + PERIOD;
+                self.beat();
+                due = Instant::now() + BEAT;
             }
+        }
+    }
+
+    fn beat(&mut self) {
+        survive(|| self.reloads.poll(Tick::now()));
+        self.beats += 1;
+        if self.beats.is_multiple_of(2) {
+            periodic();
         }
     }
 
@@ -108,7 +127,7 @@ impl Reporter {
 
     fn report(&mut self, id: IncidentId, finding: Finding) {
         let now = Tick::now();
-        let function = finding.site.map(|site| site.name());
+        let function = finding.site.map_or("", |site| site.name());
         let steps = finding.site.map(rules::escalation).unwrap_or_default();
         let verdict = self.escalator.judge(function, finding.kind, &steps, now);
         count(&finding, verdict.severity);
@@ -138,6 +157,20 @@ impl Reporter {
     }
 }
 
+impl Reloads {
+    fn poll(&mut self, now: Tick) {
+        let path = policy::path();
+        if path != self.path {
+            // Policies from a text have a name that is no file: there is nothing to watch.
+            self.watch = path.as_deref().filter(|path| path.exists()).and_then(|_| Watch::of_active());
+            self.path = path;
+        }
+        if let Some(watch) = &mut self.watch {
+            watch.poll(now);
+        }
+    }
+}
+
 fn count(finding: &Finding, severity: Severity) {
     match finding.site.and_then(tally::of) {
         Some(tally) => tally.incident(finding.kind, severity),
@@ -160,7 +193,7 @@ fn save(incident: &mut Incident) {
 
 fn log(incident: &Incident) {
     let Incident { id, kind, function, repeats, .. } = incident;
-    let (kind, function, summary, cause) = (kind.as_str(), function.unwrap_or(""), incident.summary(), &incident.cause);
+    let (kind, function, summary, cause) = (kind.as_str(), *function, incident.summary(), &incident.cause);
     let report = incident.report.as_deref().map(|path| path.display().to_string()).unwrap_or_default();
     match incident.severity {
         Severity::Info => info!(target: "backstop::incident", incident = id.0, kind, function, repeats, report, cause, "{summary}"),

@@ -9,20 +9,20 @@ use std::time::SystemTime;
 use super::Incident;
 
 /// So many incidents are kept; older ones are deleted.
-pub(crate) const KEPT: usize = 100;
+pub(super) const KEPT: usize = 100;
 /// Report files, and only those, are named like this.
 const PREFIX: &str = "incident-";
 
 /// The folder that `Builder::reports` named. Locked for a moment by the reporter's thread and by `install`.
 static FOLDER: Mutex<Option<PathBuf>> = Mutex::new(None);
 
-/// Reports go to this folder from now on; it is made when the first one is written. `None`: no reports on disk.
-pub(crate) fn set_folder(folder: Option<PathBuf>) {
-    *FOLDER.lock().unwrap_or_else(PoisonError::into_inner) = folder;
+/// Reports go to this folder from now on; it is made when the first one is written.
+pub(super) fn set_folder(folder: PathBuf) {
+    *FOLDER.lock().unwrap_or_else(PoisonError::into_inner) = Some(folder);
 }
 
-/// Where reports go.
-pub(crate) fn folder() -> Option<PathBuf> {
+/// Where reports go; `None` without a folder.
+pub(super) fn folder() -> Option<PathBuf> {
     FOLDER.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }
 

@@ -27,10 +27,11 @@ fn a_finding_becomes_an_incident_that_says_what_where_and_why() {
         attempts: 4,
         ..Finding::of(IncidentKind::Limit, &STALLED, Tick::now(), Duration::from_millis(30_100))
     };
-    let id = open(found);
+    let id = reserve();
+    open(id, found);
     assert!(flush(LONG));
     let incident = incidents().into_iter().find(|incident| incident.id == id).unwrap();
-    assert_eq!((incident.function, incident.severity), (Some("incident_test::stalled"), Severity::Error));
+    assert_eq!((incident.function, incident.severity), ("incident_test::stalled", Severity::Error));
     let text = incident.to_string();
     for part in [
         "`incident_test::stalled` did not finish within 30s",
@@ -40,6 +41,7 @@ fn a_finding_becomes_an_incident_that_says_what_where_and_why() {
         "Running calls",
         "Last events",
         "System",
+        "Policy in force",
     ] {
         assert!(text.contains(part), "{part} is missing:\n{text}");
     }
@@ -48,9 +50,12 @@ fn a_finding_becomes_an_incident_that_says_what_where_and_why() {
 #[test]
 fn five_hundred_findings_of_a_function_are_one_report_and_five_hundred_in_the_metrics() {
     let at = Tick::now();
-    let ids: Vec<IncidentId> = (0..500).map(|_| open(Finding::of(IncidentKind::Idle, &FLOODED, at, Duration::from_secs(60)))).collect();
+    let ids: Vec<IncidentId> = (0..500).map(|_| reserve()).collect();
+    for id in &ids {
+        open(*id, Finding::of(IncidentKind::Idle, &FLOODED, at, Duration::from_secs(60)));
+    }
     assert!(flush(LONG));
-    let reports: Vec<Incident> = incidents().into_iter().filter(|incident| incident.function == Some(FLOODED.name())).collect();
+    let reports: Vec<Incident> = incidents().into_iter().filter(|incident| incident.function == FLOODED.name()).collect();
     let told: u64 = reports.iter().map(|incident| 1 + incident.repeats).sum();
     assert_eq!(told, 500);
     assert!(reports.len() < 50, "{} reports", reports.len());

@@ -1,10 +1,10 @@
 //! Makes guarded calls fail on purpose, to prove what stands around them.
 //!
-//! Faults come from three places, the first that has one for a call wins: the [`scope`] that the call runs in, the environment variable
+//! Faults come from three places, the first that has one for a call wins: the [`scope()`] that the call runs in, the environment variable
 //! `BACKSTOP_INJECT`, and the `[[inject]]` tables of the policy file. Every injected fault is an event, so that no report is mistaken for
 //! real trouble.
 //!
-//! The guard asks [`before`] once for each attempt, innermost of all its layers, and [runs](Fault::run) what it gets.
+//! The guard asks `before` once for each attempt, innermost of all its layers, and runs what it gets.
 
 mod fault;
 mod grammar;
@@ -24,7 +24,7 @@ use crate::site::Site;
 
 /// The fault that this call of `site` is to suffer, if any.
 pub(crate) fn before(site: &'static Site) -> Option<Fault> {
-    let fault = scope::draw(site.name()).or_else(|| policy::injected(site))?;
+    let fault = scope::draw(site).or_else(|| policy::injected(site))?;
     observe::event(&Event::Injected { site, fault: fault.name() });
     Some(fault)
 }

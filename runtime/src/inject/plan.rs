@@ -7,14 +7,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::fault::Fault;
 use super::rule::{Rule, Step};
-use crate::site::Site;
+use crate::site::{Kind, Site};
 
 /// The rules in force, sorted by function.
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
     rules: Vec<Arc<Armed>>,
     /// By [`Site::id`]; empty where there are no rules at all.
-    by_site: Vec<Vec<Arc<Armed>>>,
+    by_site: Vec<(Fits, Vec<Arc<Armed>>)>,
 }
 
 impl Plan {
@@ -25,13 +25,39 @@ impl Plan {
         }
         let known = before.map_or(&[][..], |before| &before.rules);
         let rules: Vec<Arc<Armed>> = rules.into_iter().map(|rule| Armed::again(rule, known)).collect();
-        let of_site = |site: &&Site| rules.iter().filter(|armed| armed.rule.function().matches(site.name())).cloned().collect();
-        Self { by_site: sites.iter().map(of_site).collect(), rules }
+        let of_name = |name| rules.iter().filter(|armed| armed.matches(name)).cloned().collect();
+        let by_site = sites.iter().map(|site| (Fits::of(site, sites), of_name(site.name()))).collect();
+        Self { by_site, rules }
     }
 
     /// The fault that this call suffers.
     pub(crate) fn draw(&self, site: &'static Site) -> Option<Fault> {
-        self.by_site.get(site.id())?.iter().find_map(|armed| armed.draw())
+        let (fits, rules) = self.by_site.get(site.id())?;
+        rules.iter().find_map(|armed| armed.draw(*fits))
+    }
+}
+
+/// Which faults an attribute injects. A function with both attributes asks twice for each call; every fault has one place.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fits {
+    device: bool,
+    others: bool,
+}
+
+impl Fits {
+    /// A device fault is for `#[safe_mps_op]`; the others are for `#[timeout_async]` where the function has it.
+    pub(super) fn of(site: &Site, sites: &[&'static Site]) -> Self {
+        let device = site.kind() == Kind::SafeMpsOp;
+        let guarded = |other: &&&Site| other.name() == site.name() && other.kind() == Kind::TimeoutAsync;
+        Self { device, others: !device || !sites.iter().any(|other| guarded(&other)) }
+    }
+
+    fn takes(self, fault: Option<&Fault>) -> bool {
+        match fault {
+            None => true,
+            Some(Fault::Device(_)) => self.device,
+            Some(_) => self.others,
+        }
     }
 }
 
@@ -64,8 +90,8 @@ impl Armed {
     }
 
     /// The first step that takes the call decides; none may.
-    pub(super) fn draw(&self) -> Option<Fault> {
-        let steps = self.rule.steps().iter().zip(&self.taken);
+    pub(super) fn draw(&self, fits: Fits) -> Option<Fault> {
+        let steps = self.rule.steps().iter().zip(&self.taken).filter(|(step, _)| fits.takes(step.fault.as_ref()));
         steps.filter(|(step, taken)| self.takes(step, taken)).map(|(step, _)| step.fault.clone()).next()?
     }
 
@@ -103,13 +129,15 @@ fn hash(text: &str) -> u64 {
 mod tests {
     use super::*;
 
+    const ANY: Fits = Fits { device: true, others: true };
+
     fn rule(text: &str) -> Rule {
         Rule::parse(text).unwrap().remove(0)
     }
 
     fn sequence(rule: &Rule, calls: usize) -> Vec<bool> {
         let armed = Armed::new(rule.clone());
-        (0..calls).map(|_| armed.draw().is_some()).collect()
+        (0..calls).map(|_| armed.draw(ANY).is_some()).collect()
     }
 
     #[test]
@@ -135,16 +163,27 @@ mod tests {
     #[test]
     fn a_count_ends_and_the_next_step_takes_over() {
         let armed = Armed::new(rule("a=2*stall->1*error(x)->off"));
-        let names: Vec<_> = (0..5).map(|_| armed.draw().map(|fault| fault.name())).collect();
+        let names: Vec<_> = (0..5).map(|_| armed.draw(ANY).map(|fault| fault.name())).collect();
         assert_eq!(names, [Some("stall"), Some("stall"), Some("error"), None, None]);
     }
 
     #[test]
     fn a_reload_keeps_the_count_of_a_rule_that_stays() {
         let before = Plan::new(vec![rule("a=2*stall")], &[], None);
-        assert!(before.rules[0].draw().is_some());
+        assert!(before.rules[0].draw(ANY).is_some());
         let after = Plan::new(vec![rule("b=stall"), rule("a=2*stall")], &[], Some(&before));
-        assert!(after.rules[1].draw().is_some());
-        assert!(after.rules[1].draw().is_none());
+        assert!(after.rules[1].draw(ANY).is_some());
+        assert!(after.rules[1].draw(ANY).is_none());
+    }
+
+    #[test]
+    fn a_function_with_both_attributes_suffers_each_fault_once() {
+        static GUARDED: Site = Site::timeout_async("train::epoch");
+        static ON_DEVICE: Site = Site::safe_mps_op("train::epoch");
+        static TENSORS: Site = Site::safe_mps_op("train::loss");
+        let sites: [&Site; 3] = [&GUARDED, &ON_DEVICE, &TENSORS];
+        let drawn = |text, site: &Site| Armed::new(rule(text)).draw(Fits::of(site, &sites)).is_some();
+        assert_eq!([&GUARDED, &ON_DEVICE, &TENSORS].map(|site| drawn("train::*=stall", site)), [true, false, true]);
+        assert_eq!([&GUARDED, &ON_DEVICE, &TENSORS].map(|site| drawn("train::*=device", site)), [false, true, true]);
     }
 }

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::fault::Fault;
-use super::plan::Armed;
+use super::plan::{Armed, Fits};
 use super::rule::Rule;
+use crate::site::{Site, sites};
 
 tokio::task_local! {
     static CURRENT: Scope;
@@ -50,15 +51,15 @@ impl Scope {
         CURRENT.scope(self, future).await
     }
 
-    fn draw(&self, name: &str) -> Option<Fault> {
-        let own = self.rules.iter().filter(|armed| armed.matches(name)).find_map(Armed::draw);
-        own.or_else(|| self.outer.as_ref()?.draw(name))
+    fn draw(&self, site: &Site, fits: Fits) -> Option<Fault> {
+        let own = self.rules.iter().filter(|armed| armed.matches(site.name())).find_map(|armed| armed.draw(fits));
+        own.or_else(|| self.outer.as_ref()?.draw(site, fits))
     }
 }
 
 /// The fault that the scope of the caller has for a call of this function.
-pub(super) fn draw(name: &str) -> Option<Fault> {
-    CURRENT.try_with(|scope| scope.draw(name)).ok().flatten()
+pub(super) fn draw(site: &Site) -> Option<Fault> {
+    CURRENT.try_with(|scope| scope.draw(site, Fits::of(site, sites()))).ok().flatten()
 }
 
 #[cfg(test)]
@@ -67,21 +68,24 @@ mod tests {
 
     use super::*;
 
+    static FETCH: Site = Site::timeout_async("api::fetch");
+    static SEND: Site = Site::timeout_async("api::send");
+
     fn rules(text: &str) -> Vec<Rule> {
         Rule::parse(text).unwrap()
     }
 
     #[test]
     fn scopes_that_run_at_the_same_time_do_not_disturb_each_other() {
-        let stalled = scope(rules("api::fetch=stall"), async { draw("api::fetch") });
-        let failed = scope(rules("api::fetch=error(x)"), async { draw("api::fetch") });
-        let (stalled, failed, outside) = block_on(async { tokio::join!(stalled, failed, async { draw("api::fetch") }) });
+        let stalled = scope(rules("api::fetch=stall"), async { draw(&FETCH) });
+        let failed = scope(rules("api::fetch=error(x)"), async { draw(&FETCH) });
+        let (stalled, failed, outside) = block_on(async { tokio::join!(stalled, failed, async { draw(&FETCH) }) });
         assert_eq!((stalled, failed, outside), (Some(Fault::Stall), Some(Fault::Error("x".to_owned())), None));
     }
 
     #[test]
     fn the_inner_scope_is_asked_first_and_the_outer_one_next() {
-        let inner = scope(rules("api::fetch=1*stall"), async { [draw("api::fetch"), draw("api::fetch"), draw("api::send")] });
+        let inner = scope(rules("api::fetch=1*stall"), async { [draw(&FETCH), draw(&FETCH), draw(&SEND)] });
         let drawn = block_on(scope(rules("api::*=error(x)"), inner));
         let error = Some(Fault::Error("x".to_owned()));
         assert_eq!(drawn, [Some(Fault::Stall), error.clone(), error]);
@@ -91,7 +95,7 @@ mod tests {
     fn a_scope_that_is_taken_along_goes_on_counting() {
         let taken = block_on(scope(rules("api::fetch=1*stall"), async {
             let carried = Scope::current().unwrap();
-            std::thread::spawn(|| block_on(carried.enter(async { draw("api::fetch") }))).join().unwrap()
+            std::thread::spawn(|| block_on(carried.enter(async { draw(&FETCH) }))).join().unwrap()
         }));
         assert_eq!(taken, Some(Fault::Stall));
     }

@@ -38,9 +38,12 @@ pub(super) struct Flushed {
 
 impl Flushed {
     pub(super) fn flush(&mut self, groups: &[Group]) {
-        names::describe();
         self.groups.resize(groups.len(), [Durations::default(); buckets::COUNT]);
         with_recorder(|recorder| {
+            if discards(recorder) {
+                return;
+            }
+            names::describe(recorder);
             let facade = Facade { recorder };
             for (group, sent) in groups.iter().zip(&mut self.groups) {
                 facade.group(group);
@@ -110,9 +113,6 @@ impl Facade<'_> {
     fn durations(&self, group: &Group, sent: &mut [Durations; buckets::COUNT]) {
         let key = Key::from_parts(names::DURATION, vec![Label::from_static_parts("function", group.name)]);
         let histogram = self.recorder.register_histogram(&key, &METADATA);
-        if discards(self.recorder) {
-            return;
-        }
         for (index, sent) in sent.iter_mut().enumerate() {
             let now = sum(&group.callable, index);
             let calls = now.calls.saturating_sub(sent.calls);
@@ -174,8 +174,8 @@ fn key(name: &'static str, group: &Group, labels: &[(&'static str, &'static str)
     Key::from_parts(name, all)
 }
 
-/// Whether nothing is installed yet: the facade's own recorder has no state. Durations wait then, because a histogram, unlike a
-/// counter, cannot be set to its total later.
+/// Whether nothing is installed yet: the facade's own recorder has no state. Everything waits then; above all durations, because a
+/// histogram, unlike a counter, cannot be set to its total later.
 fn discards(recorder: &dyn Recorder) -> bool {
     size_of_val(recorder) == 0
 }

@@ -1,6 +1,6 @@
 //! Every metric's name, labels and meaning. Dashboards rely on them: a change here is a breaking change.
 
-use metrics::{SharedString, Unit, with_recorder};
+use metrics::{Recorder, SharedString, Unit};
 
 pub(crate) const CALLS: &str = "backstop_calls_total";
 pub(crate) const DURATION: &str = "backstop_call_duration_seconds";
@@ -22,12 +22,38 @@ pub(crate) const POLICY_RELOAD_FAILED: &str = "backstop_policy_reload_failed_tot
 pub(crate) const DEVICES: [&str; 3] = ["mps", "cuda", "other"];
 
 /// The label `class` of [`DEVICE_FALLBACKS`].
-pub(crate) const DEVICE_CLASSES: [&str; 8] =
-    ["unsupported_operator", "unsupported_dtype", "out_of_memory", "device_mismatch", "size_limit", "backend_failure", "poisoned", "other"];
+pub(crate) const DEVICE_CLASSES: [&str; 15] = [
+    "unsupported_op",
+    "unsupported_dtype",
+    "unsupported_config",
+    "size_limit",
+    "out_of_memory",
+    "device_mismatch",
+    "generator_mismatch",
+    "backend_internal",
+    "kernel_build",
+    "library_error",
+    "backend_unavailable",
+    "poisoned",
+    "collective",
+    "stream_capture",
+    "other",
+];
 
 /// The label `what` of [`DROPPED`].
-pub(crate) const DROPPED_WHAT: [&str; 9] =
-    ["incident", "log", "notification", "notification_failed", "record", "report", "reporter_panic", "connection", "other"];
+pub(crate) const DROPPED_WHAT: [&str; 11] = [
+    "call",
+    "connection",
+    "incident",
+    "log",
+    "notification",
+    "notification_failed",
+    "record",
+    "report",
+    "reporter_panic",
+    "watchdog",
+    "other",
+];
 
 enum Shape {
     Counter,
@@ -54,15 +80,13 @@ const ALL: [(&str, Shape, Option<Unit>, &str); 15] = [
 ];
 
 /// Tells the recorder what every metric means.
-pub(crate) fn describe() {
-    with_recorder(|recorder| {
-        for (name, shape, unit, text) in &ALL {
-            let (name, text) = ((*name).into(), SharedString::const_str(text));
-            match shape {
-                Shape::Counter => recorder.describe_counter(name, *unit, text),
-                Shape::Gauge => recorder.describe_gauge(name, *unit, text),
-                Shape::Histogram => recorder.describe_histogram(name, *unit, text),
-            }
+pub(crate) fn describe(recorder: &dyn Recorder) {
+    for (name, shape, unit, text) in &ALL {
+        let (name, text) = ((*name).into(), SharedString::const_str(text));
+        match shape {
+            Shape::Counter => recorder.describe_counter(name, *unit, text),
+            Shape::Gauge => recorder.describe_gauge(name, *unit, text),
+            Shape::Histogram => recorder.describe_histogram(name, *unit, text),
         }
-    });
+    }
 }

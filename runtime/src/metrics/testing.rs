@@ -196,7 +196,7 @@ mod exposition {
                 .get(&format!("backstop_device_fallbacks_total{{class=\"{class}\",device=\"{device}\",function=\"metrics_test::tensor\"}}"))
         };
         assert_eq!(fallbacks("mps", "out_of_memory"), Some(&1.0));
-        assert_eq!(fallbacks("mps", "unsupported_operator"), Some(&0.0));
+        assert_eq!(fallbacks("mps", "unsupported_op"), Some(&0.0));
         assert_eq!(fallbacks("cuda", "poisoned"), Some(&1.0));
         assert_eq!(series["backstop_incidents_total{function=\"metrics_test::tensor\",kind=\"device\",severity=\"critical\"}"], 1.0);
         assert_eq!(series["backstop_device_route{function=\"metrics_test::tensor\"}"], 0.0);

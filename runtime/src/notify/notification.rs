@@ -33,7 +33,7 @@ impl Notification {
             id: incident.id.get(),
             kind: incident.kind.as_str(),
             severity: incident.severity,
-            function: incident.function.unwrap_or(""),
+            function: incident.function,
             summary: incident.summary(),
             cause: incident.cause.clone(),
             time: incident.time,

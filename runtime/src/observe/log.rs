@@ -53,6 +53,12 @@ pub(super) fn log(event: &Event<'_>) {
         Event::DeviceFallback { site, device, class, reason } => {
             warn!(target: "backstop::device", function = site.name(), device, class, reason, "device fault: running on the CPU");
         }
+        Event::DeviceRefused { site, device, class, reason, why } => {
+            error!(target: "backstop::device", function = site.name(), device, class, reason, why, "device fault: handed to the caller");
+        }
+        Event::ResultKept { site, device, reason } => {
+            warn!(target: "backstop::device", function = site.name(), device, reason, "part of the result stays on the CPU");
+        }
         Event::DeviceRouted { site, cpu } => {
             let route = if cpu { "cpu" } else { "device" };
             info!(target: "backstop::device", function = site.name(), route, "calls now start here");

@@ -74,7 +74,8 @@ pub(crate) fn channels() -> Arc<[Channel]> {
 }
 
 /// The number of policy sets that were installed so far; 0 while only built-in policies and attributes apply.
-pub(crate) fn generation() -> u64 {
+#[cfg(test)]
+fn generation() -> u64 {
     in_force().load().generation
 }
 
@@ -84,19 +85,24 @@ pub(crate) fn injected(site: &'static Site) -> Option<crate::inject::Fault> {
     in_force().load().faults.draw(site)
 }
 
+/// The policy file in force; `None` without one.
+pub(crate) fn path() -> Option<Arc<std::path::Path>> {
+    in_force().load().set.path.clone()
+}
+
 /// Everything in force, for those who need more than one function's policy.
 pub(crate) fn current() -> Arc<Active> {
     in_force().load_full()
 }
 
-/// Reads the policies of a program that installs them: from `path`, or from the file that `BACKSTOP_CONFIG` names instead.
+/// Reads the policies of a program that installs them: from the file that `BACKSTOP_CONFIG` names, or else from `path`, or else there are none.
 ///
 /// # Errors
 /// All that is wrong with the file and the environment, in one error.
 pub(crate) fn load(path: Option<&Path>) -> Result<PolicySet, PolicyError> {
     let mut environment = Environment::read();
     let problems = environment.take_problems(sites());
-    PolicySet::load(path, environment, problems, sites())
+    PolicySet::load(environment.config.clone().as_deref().or(path), environment, problems, sites())
 }
 
 /// Puts `set` in force for all calls that start from now on, and says so by [`Event::PolicyLoaded`].
@@ -153,7 +159,7 @@ fn uninstalled(environment: &mut Environment, sites: &[&'static Site]) -> (Polic
     if !problems.is_empty() {
         refused.push(PolicyError::new(problems, Path::new(""), ""));
     }
-    let set = PolicySet::load(None, environment.clone(), Vec::new(), sites).unwrap_or_else(|error| {
+    let set = PolicySet::load(environment.config.as_deref(), environment.clone(), Vec::new(), sites).unwrap_or_else(|error| {
         refused.push(error);
         PolicySet { environment: environment.clone(), ..PolicySet::default() }
     });
@@ -178,5 +184,61 @@ fn notices_of_the_first(environment: &Environment) -> Vec<String> {
 fn announce(notices: &[String]) {
     for message in notices {
         observe::event(&Event::Notice { message });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::policy::file;
+    use crate::site::Submitted;
+
+    static SITE: Site = Site::timeout_async("policy::active::tests::site").limit(Duration::from_secs(10));
+    inventory::submit! { Submitted(&SITE) }
+
+    fn set(text: &str) -> PolicySet {
+        let path: Arc<Path> = Path::new("backstop.toml").into();
+        let (file, problems) = file::read(&path, text);
+        assert!(problems.is_empty(), "{problems:?}");
+        PolicySet { path: Some(path), file, ..PolicySet::default() }
+    }
+
+    /// The only test that installs anything: what is in force is shared by the whole process, so it speaks of its own function only.
+    #[test]
+    fn an_install_holds_for_calls_that_start_later() {
+        let running = of(&SITE);
+        assert_eq!(running.timeout.value, Some(Duration::from_secs(10)));
+        let before = generation();
+        install(set("[functions.\"policy::active::tests::site\"]\ntimeout = \"7s\"\n[channels.ops]\nkind = \"log\"\n"));
+        assert_eq!(running.timeout.value, Some(Duration::from_secs(10)));
+        assert_eq!(of(&SITE).timeout.value, Some(Duration::from_secs(7)));
+        assert_eq!(&*channels()[0].name, "ops");
+        assert!(generation() > before);
+        let explanation = crate::explain("policy::active::tests::site").unwrap();
+        assert_eq!(explanation.setting("timeout").unwrap().origin().to_string(), "backstop.toml:2");
+    }
+
+    #[test]
+    fn a_function_that_is_not_in_the_list_gets_its_attribute() {
+        static DETACHED: Site = Site::timeout_async("nowhere").limit(Duration::from_secs(3));
+        assert_eq!(of(&DETACHED).timeout.value, Some(Duration::from_secs(3)));
+    }
+
+    #[test]
+    fn without_an_install_what_is_wrong_is_returned_and_the_rest_applies() {
+        let variable = |name: &str| match name {
+            "BACKSTOP_TIMEOUT_SCALE" => Some("0".into()),
+            "BACKSTOP_CONFIG" => Some("/nonexistent/backstop.toml".into()),
+            "BACKSTOP_DISABLE" => Some("1".into()),
+            _ => None,
+        };
+        let (set, refused) = uninstalled(&mut Environment::of(variable), &[&SITE]);
+        let texts: Vec<String> = refused.iter().map(ToString::to_string).collect();
+        assert_eq!(texts.len(), 2);
+        assert!(texts[0].contains("BACKSTOP_TIMEOUT_SCALE=`0`") && texts[1].contains("/nonexistent/backstop.toml"), "{texts:?}");
+        let policy = set.policy(&SITE);
+        assert_eq!((policy.enabled.value, policy.timeout.value), (false, Some(Duration::from_secs(10))));
     }
 }

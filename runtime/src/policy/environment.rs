@@ -81,14 +81,27 @@ impl Environment {
         let mut problems = std::mem::take(&mut self.problems);
         if let Some(Disable::Listed(patterns)) = &mut self.disable {
             let lost = patterns.extract_if(.., |pattern| !sites.iter().any(|site| pattern.matches(site.name())));
-            problems.extend(lost.map(|pattern| unmatched(&pattern, sites)));
+            problems.extend(lost.map(|pattern| unmatched(DISABLE, &pattern, sites)));
         }
         #[cfg(feature = "inject")]
-        if let Some(problem) = self.inject.as_deref().and_then(|rules| crate::inject::Rule::parse(rules).err()) {
-            self.inject = None;
-            problems.push(Problem::new(format!("{INJECT}: {problem}")));
-        }
+        problems.extend(self.take_injection_problems(sites));
         problems
+    }
+
+    #[cfg(feature = "inject")]
+    fn take_injection_problems(&mut self, sites: &[&'static Site]) -> Vec<Problem> {
+        match self.inject.as_deref().map(crate::inject::Rule::parse) {
+            None => Vec::new(),
+            Some(Err(problem)) => {
+                self.inject = None;
+                vec![Problem::new(format!("{INJECT}: {problem}"))]
+            }
+            Some(Ok(rules)) => {
+                let patterns = rules.iter().map(crate::inject::Rule::function);
+                let lost = patterns.filter(|pattern| !sites.iter().any(|site| pattern.matches(site.name())));
+                lost.map(|pattern| unmatched(INJECT, pattern, sites)).collect()
+            }
+        }
     }
 
     /// One sentence for each variable that changes what guards do.
@@ -146,8 +159,8 @@ impl Scale {
     }
 }
 
-fn unmatched(pattern: &Pattern, sites: &[&'static Site]) -> Problem {
-    let problem = Problem::new(format!("{DISABLE}: `{pattern}` matches no annotated function"));
+fn unmatched(variable: &str, pattern: &Pattern, sites: &[&'static Site]) -> Problem {
+    let problem = Problem::new(format!("{variable}: `{pattern}` matches no annotated function"));
     match nearest(pattern.as_str(), sites.iter().map(|site| site.name())) {
         Some(name) => problem.help(format!("did you mean `{name}`?")),
         None => problem,

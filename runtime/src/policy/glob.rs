@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 /// A function name, or a glob over such names.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Pattern(Arc<str>);
+pub(crate) struct Pattern(Arc<str>);
 
 impl Pattern {
     /// Reads a pattern.

@@ -8,6 +8,7 @@ mod active;
 mod channel;
 mod check;
 mod environment;
+mod explain;
 mod file;
 mod glob;
 mod merge;
@@ -17,9 +18,14 @@ mod problem;
 mod rules;
 mod set;
 mod settings;
+#[cfg(test)]
+mod tests;
+mod watch;
 
 pub use channel::{Channel, ChannelKind, WebhookFormat};
-pub use glob::Pattern;
+pub use explain::{Explanation, Setting, UnknownFunction, explain};
+#[cfg(feature = "inject")]
+pub(crate) use glob::Pattern;
 #[cfg(feature = "inject")]
 pub(crate) use nearest::nearest;
 pub use origin::{Origin, Set};
@@ -28,4 +34,6 @@ pub use settings::{Breaker, DevicePolicy, Escalation, OnLate, OnTimeout, Policy,
 
 #[cfg(feature = "inject")]
 pub(crate) use active::injected;
-pub(crate) use active::{channels, generation, install, load, of};
+pub(crate) use active::{channels, install, load, of, path};
+pub(crate) use set::PolicySet;
+pub(crate) use watch::Watch;

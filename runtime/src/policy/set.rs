@@ -46,13 +46,14 @@ impl Entry {
 /// All policies of a program.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct PolicySet {
+    /// What the file is called in messages; `None` without one.
     pub(crate) path: Option<Arc<Path>>,
     pub(crate) file: PolicyFile,
     pub(crate) environment: Environment,
 }
 
 impl PolicySet {
-    /// Reads the file that `BACKSTOP_CONFIG` names, or else `path`; without either there is no file, and that is fine.
+    /// Reads a policy file; without a path there is none, and that is fine.
     ///
     /// # Errors
     /// All that is wrong with the file, and `problems`, those of the environment, in one error.
@@ -62,23 +63,34 @@ impl PolicySet {
         mut problems: Vec<Problem>,
         sites: &[&'static Site],
     ) -> Result<Self, PolicyError> {
-        let path: Option<Arc<Path>> = environment.config.as_deref().or(path).map(Arc::from);
-        let mut text = String::new();
-        let mut file = PolicyFile::default();
-        if let Some(path) = &path {
-            match std::fs::read_to_string(path) {
-                Ok(read) => text = read,
-                Err(error) => problems.push(unreadable(path, &error)),
-            }
-            let (read, found) = file::read(path, &text);
-            file = read;
-            problems.extend(found);
-            problems.extend(check::check(&file, &text, sites));
+        let Some(path) = path else { return Self::of_text(Path::new(""), "", environment, problems, sites) };
+        let text = std::fs::read_to_string(path).unwrap_or_else(|error| {
+            problems.push(unreadable(path, &error));
+            String::new()
+        });
+        Self::of_text(path, &text, environment, problems, sites)
+    }
+
+    /// Reads the text of a policy file; `path` stands for it in messages, and is empty where there is none.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub(super) fn of_text(
+        path: &Path,
+        text: &str,
+        environment: Environment,
+        mut problems: Vec<Problem>,
+        sites: &[&'static Site],
+    ) -> Result<Self, PolicyError> {
+        let shared: Arc<Path> = path.into();
+        let (file, found) = file::read(&shared, text);
+        problems.extend(found);
+        problems.extend(check::check(&file, text, sites));
+        if !problems.is_empty() {
+            return Err(PolicyError::new(problems, path, text));
         }
-        if problems.is_empty() {
-            return Ok(Self { path, file, environment });
-        }
-        Err(PolicyError::new(problems, path.as_deref().unwrap_or(Path::new("")), &text))
+        let path = (!path.as_os_str().is_empty()).then_some(shared);
+        Ok(Self { path, file, environment })
     }
 
     /// What applies to `site`.
@@ -87,6 +99,16 @@ impl PolicySet {
         let mut policy = sources.merge(site);
         apply_environment(&mut policy, &self.environment, site, sources.entry);
         policy
+    }
+
+    /// The longest limit that any function has; `None` without a limit.
+    #[cfg(feature = "prometheus")]
+    pub(crate) fn longest_limit(&self) -> Option<std::time::Duration> {
+        let limits = |site| {
+            let policy = self.policy(site);
+            policy.timeout.value.max(policy.total.value)
+        };
+        crate::site::sites().iter().filter_map(|site| limits(site)).max()
     }
 
     pub(crate) fn sources(&self, site: &'static Site) -> Sources<'_> {

@@ -39,7 +39,8 @@ pub struct Policy {
     pub rate_limit: Set<Option<RateLimit>>,
     /// The most attempts that run at the same time.
     pub concurrency: Set<Option<u32>>,
-    /// Who is told, and when; first to last.
+    /// How bad incidents are, and who is told; the last step that is reached decides. Without one, the kind of incident says how bad it is,
+    /// and nobody is told.
     pub escalate: Set<Vec<Escalation>>,
     /// What `#[safe_mps_op]` does.
     pub device: Set<DevicePolicy>,
@@ -64,7 +65,7 @@ impl Policy {
             breaker: Set::built_in(None),
             rate_limit: Set::built_in(None),
             concurrency: Set::built_in(None),
-            escalate: Set::built_in(vec![Escalation::built_in()]),
+            escalate: Set::built_in(Vec::new()),
             device: Set::built_in(DevicePolicy::built_in()),
         }
     }
@@ -183,13 +184,6 @@ pub struct Escalation {
     pub severity: Severity,
     /// The channels that are told.
     pub notify: Vec<Arc<str>>,
-}
-
-impl Escalation {
-    /// Every incident is a warning, and no channel is told.
-    pub(crate) const fn built_in() -> Self {
-        Self { after: 1, within: None, severity: Severity::Warning, notify: Vec::new() }
-    }
 }
 
 /// How bad an incident is.

@@ -85,8 +85,8 @@ impl Circuit {
         Self { present: AtomicU64::new(Phase::Closed as u64), record: Mutex::new(record) }
     }
 
-    /// Whether calls are let in.
-    pub(crate) fn phase(&self) -> Phase {
+    #[cfg(test)]
+    fn phase(&self) -> Phase {
         Phase::of(self.present.load(Ordering::Acquire))
     }
 

@@ -16,7 +16,7 @@
 //!         match state.rate(&policy, now) {
 //!             Turn::Ready => {}
 //!             Turn::Wait(slot) => { sleep_until(slot.at()).await; slot.take() }
-//!             Turn::Refused { .. } => break 'attempt Failure::Rejected,
+//!             Turn::Refused => break 'attempt Failure::Rejected,
 //!         }
 //!         // The limit of the attempt starts here; the wait for a seat is part of it.
 //!         let _seat = state.enter(&policy).await;
@@ -110,11 +110,6 @@ impl State {
         if let Some(phase) = change {
             changed(site, phase);
         }
-    }
-
-    /// Whether the breaker lets calls in; for reports.
-    pub(crate) fn phase(&self) -> Phase {
-        self.circuit.phase()
     }
 }
 

@@ -23,11 +23,8 @@ pub(crate) enum Turn<'a> {
     Ready,
     /// It starts when its turn has come.
     Wait(Slot<'a>),
-    /// Its turn would come at `at`, later than the policy lets it wait.
-    Refused {
-        /// When a turn would have come.
-        at: Tick,
-    },
+    /// Its turn would come later than the policy lets it wait.
+    Refused,
 }
 
 /// A turn that has been given to one call. Dropped before it is [taken](Slot::take), it goes back where that can still be done: only the
@@ -59,7 +56,7 @@ impl Pace {
             let from = paid.max(now.as_nanos());
             let at = Tick::from_nanos(from.saturating_sub(burst).max(now.as_nanos()));
             if at > latest {
-                return Turn::Refused { at };
+                return Turn::Refused;
             }
             let after = from.saturating_add(spacing);
             match self.paid.compare_exchange_weak(paid, after, Ordering::Relaxed, Ordering::Relaxed) {
@@ -113,7 +110,7 @@ mod tests {
                 slot.take();
                 Some(at)
             }
-            Turn::Refused { .. } => None,
+            Turn::Refused => None,
         }
     }
 
@@ -177,7 +174,7 @@ mod tests {
                     Turn::Wait(slot) if drops => drop(slot),
                     Turn::Wait(slot) => { starts.push(slot.at()); slot.take(); }
                     Turn::Ready => starts.push(ms(now)),
-                    Turn::Refused { at } => prop_assert!(at > ms(now).after(rule.wait)),
+                    Turn::Refused => {}
                 }
             }
             starts.sort();
@@ -185,7 +182,7 @@ mod tests {
             for (n, first) in starts.iter().enumerate() {
                 for (more, last) in starts[n..].iter().enumerate() {
                     let allowed = u64::from(permits) + (last.as_nanos() - first.as_nanos()) / spacing;
-                    prop_assert!(more as u64 + 1 <= allowed, "{} calls in {:?}", more + 1, last.since(*first));
+                    prop_assert!((more as u64) < allowed, "{} calls in {:?}", more + 1, last.since(*first));
                 }
             }
         }

@@ -12,3 +12,14 @@ pub fn stats(name: &str) -> FunctionStats {
 pub fn ended(name: &str, outcome: Outcome) -> u64 {
     stats(name).outcome(outcome)
 }
+
+/// Puts policies in force for the rest of this test program; one file holds all policies of a test file.
+pub fn install(policies: &str) {
+    static INSTALLED: std::sync::OnceLock<backstop::Backstop> = std::sync::OnceLock::new();
+    INSTALLED.get_or_init(|| {
+        let file = std::env::temp_dir().join(format!("backstop-test-{}.toml", std::process::id()));
+        std::fs::write(&file, policies).unwrap();
+        let installed = backstop::Builder::new().policies(&file).install();
+        installed.unwrap_or_else(|error| panic!("{error}"))
+    });
+}

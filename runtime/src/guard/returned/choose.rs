@@ -8,10 +8,9 @@ use std::marker::PhantomData;
 pub struct Returned<R>(PhantomData<fn() -> R>);
 
 impl<R> Returned<R> {
-    /// Of a function.
+    /// Of a body; it says what the return type leaves open (`impl Trait`).
     #[must_use]
-    #[expect(clippy::new_without_default, reason = "named by generated code only")]
-    pub const fn new() -> Self {
+    pub const fn by<F: Future<Output = R>>(_body: &F) -> Self {
         Self(PhantomData)
     }
 }

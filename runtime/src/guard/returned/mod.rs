@@ -68,45 +68,42 @@ where
     returns.reads.lift(body.await)
 }
 
-/// How the guard reads and makes values of the return type; the first word says whether the error may borrow, the second what happens
-/// after a timeout.
+/// How the guard reads and makes values of the return type of `body`. The first word says whether the error may borrow, the second
+/// whether a fallback follows.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __returns {
-    (value on_timeout $path:path => $returned:ty) => {
-        $crate::private::By::new($crate::private::Value, $crate::private::Calling::<$returned>::new($path))
+    ($error:ident alone $body:ident, on_timeout $path:path, $returned:ty) => {
+        $crate::private::By::new($crate::__reads!($error reads_alone $body, $returned), $crate::private::Calling::<$returned>::new($path))
     };
-    ($error:ident alone $returned:ty) => {
-        $crate::private::By::new($crate::__reads!($error reads_alone $returned), {
-            use $crate::private::makes_alone::*;
-            (&&&$crate::private::Returned::<$returned>::new()).backstop_makes()
-        })
-    };
-    ($error:ident or_else $returned:ty) => {
-        $crate::private::By::new($crate::__reads!($error reads_or_else $returned), {
-            use $crate::private::makes_or_else::*;
-            (&&&$crate::private::Returned::<$returned>::new()).backstop_makes()
-        })
-    };
-    ($error:ident on_timeout $path:path => $returned:ty) => {
-        $crate::private::By::new($crate::__reads!($error reads_alone $returned), $crate::private::Calling::<$returned>::new($path))
-    };
-    ($error:ident on_timeout or_else $path:path => $returned:ty) => {{
-        let reads = $crate::__reads!($error reads_or_else $returned);
+    ($error:ident or_else $body:ident, on_timeout $path:path, $returned:ty) => {{
+        let reads = $crate::__reads!($error reads_or_else $body, $returned);
         $crate::private::By::new(reads, $crate::private::Lifting::new(reads, $crate::private::Calling::<$returned>::new($path)))
     }};
+    ($error:ident alone $body:ident, $returned:ty) => {
+        $crate::private::By::new($crate::__reads!($error reads_alone $body, $returned), {
+            use $crate::private::makes_alone::*;
+            (&&&$crate::private::Returned::<$returned>::by(&$body)).backstop_makes()
+        })
+    };
+    ($error:ident or_else $body:ident, $returned:ty) => {
+        $crate::private::By::new($crate::__reads!($error reads_or_else $body, $returned), {
+            use $crate::private::makes_or_else::*;
+            (&&&$crate::private::Returned::<$returned>::by(&$body)).backstop_makes()
+        })
+    };
 }
 
 /// How returned values are read. An error that may borrow cannot be kept as a source, only its text.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __reads {
-    (owned $rules:ident $returned:ty) => {{
+    (owned $rules:ident $body:ident, $returned:ty) => {{
         use $crate::private::$rules::*;
-        (&&&&&$crate::private::Returned::<$returned>::new()).backstop_reads()
+        (&&&&&$crate::private::Returned::<$returned>::by(&$body)).backstop_reads()
     }};
-    (borrowing $rules:ident $returned:ty) => {{
+    (borrowing $rules:ident $body:ident, $returned:ty) => {{
         use $crate::private::$rules::*;
-        (&&&&$crate::private::Returned::<$returned>::new()).backstop_reads()
+        (&&&&$crate::private::Returned::<$returned>::by(&$body)).backstop_reads()
     }};
 }

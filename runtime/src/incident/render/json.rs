@@ -16,7 +16,7 @@ pub(in crate::incident) fn json(incident: &Incident) -> Value {
         "severity": incident.severity.as_str(),
         "summary": incident.summary(),
         "cause": incident.cause,
-        "function": incident.function,
+        "function": (!incident.function.is_empty()).then_some(incident.function),
         "file": incident.location.map(|(file, _)| file),
         "line": incident.location.map(|(_, line)| line),
         "time": humantime::format_rfc3339_millis(incident.time).to_string(),

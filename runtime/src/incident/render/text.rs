@@ -7,7 +7,7 @@ use crate::spell::{bytes, spell};
 
 /// One line: what, where, how long.
 pub(in crate::incident) fn summary(incident: &Incident) -> String {
-    let name = incident.function.unwrap_or("process");
+    let name = incident.function;
     let elapsed = spell(incident.elapsed);
     let limit = incident.limit.map(spell).unwrap_or_else(|| "its limit".to_owned());
     match incident.kind {

@@ -3,7 +3,6 @@
 use std::fmt::{self, Write};
 
 use crate::flight::{Node, Tree};
-use crate::spell::spell;
 
 /// Calls beyond this are counted, not printed.
 const CALLS: usize = 200;
@@ -15,7 +14,8 @@ pub(crate) fn tree(tree: &Tree, marked: Option<u64>, out: &mut dyn Write) -> fmt
     }
     let (shown, left_out) = select(tree, marked);
     for node in shown {
-        line(node, Some(node.id) == marked, out)?;
+        let arrow = if Some(node.id) == marked { "->" } else { "  " };
+        writeln!(out, "{arrow}{node}")?;
     }
     if left_out > 0 {
         writeln!(out, "  … and {left_out} more")?;
@@ -29,34 +29,6 @@ fn select(tree: &Tree, marked: Option<u64>) -> (&[Node], usize) {
     let start = if place < CALLS { 0 } else { place - CALLS / 2 };
     let end = tree.calls.len().min(start + CALLS);
     (&tree.calls[start..end], tree.calls.len() - (end - start))
-}
-
-fn line(node: &Node, marked: bool, out: &mut dyn Write) -> fmt::Result {
-    let arrow = if marked { "->" } else { "  " };
-    let indent = "  ".repeat(node.depth);
-    write!(out, "{arrow}{indent}{} ({}:{}) running {}", node.function, node.file, node.line, spell(node.elapsed))?;
-    if node.attempt > 1 {
-        write!(out, ", attempt {}", node.attempt)?;
-    }
-    match node.remaining {
-        Some(left) if left.is_zero() => write!(out, ", past its deadline")?,
-        Some(left) => write!(out, ", {} left", spell(left))?,
-        None => {}
-    }
-    match &node.polling {
-        Some(polling) => write!(out, ", in a poll on `{}` for {}", polling.thread, spell(polling.elapsed))?,
-        None => write!(out, ", waiting after {} polls", node.polls)?,
-    }
-    if let Some(beat) = &node.beat {
-        write!(out, ", last beat {} ago", spell(beat.ago))?;
-        if let Some(progress) = &beat.progress {
-            write!(out, " (`{progress}`)")?;
-        }
-    }
-    if node.detached {
-        write!(out, ", detached: its caller has ended")?;
-    }
-    writeln!(out)
 }
 
 #[cfg(test)]
@@ -76,8 +48,8 @@ mod tests {
         let printed = print(vec![node(1, 0, "main_loop"), inner], 2);
         assert_eq!(
             printed,
-            "  main_loop (src/lib.rs:1) running 1s, waiting after 1 polls\n\
-             ->  api::fetch (src/lib.rs:2) running 1s, attempt 2, in a poll on `worker-1` for 3s\n"
+            "  main_loop  [1.000 s, waiting after 1 polls]  src/lib.rs:1\n\
+             ->  api::fetch  [1.000 s, attempt 2, polling on worker-1 for 3.000 s]  src/lib.rs:2\n"
         );
     }
 

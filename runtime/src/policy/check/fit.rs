@@ -82,10 +82,10 @@ fn total_below_timeout(subject: &Subject<'_>) -> Option<Contradiction> {
 fn pauses_above_total(subject: &Subject<'_>) -> Option<Contradiction> {
     let Policy { total, retry, .. } = &subject.policy;
     let (Some(whole), Some(rule)) = (total.value, &retry.value) else { return None };
-    let line = later([&retry.origin, &retry.origin])?;
+    let line = line_of(&retry.origin)?;
     let pauses = pauses(rule);
     (pauses > whole).then(|| Contradiction {
-        line: line.max(later([&total.origin, &total.origin]).unwrap_or(line)),
+        line: line.max(line_of(&total.origin).unwrap_or_default()),
         rule: "pauses",
         message: format!(
             "the pauses between {} attempts ({}) add up to more than `total` ({})",
@@ -114,7 +114,7 @@ fn pauses(rule: &Retry) -> Duration {
 fn pauses_out_of_order(subject: &Subject<'_>) -> Option<Contradiction> {
     let retry = &subject.policy.retry;
     let rule = retry.value.as_ref()?;
-    let line = later([&retry.origin, &retry.origin])?;
+    let line = line_of(&retry.origin)?;
     (rule.initial > rule.max).then(|| Contradiction {
         line,
         rule: "order",
@@ -145,7 +145,7 @@ fn window_below_two_attempts(subject: &Subject<'_>) -> Option<Contradiction> {
 
 fn permits_missing(subject: &Subject<'_>) -> Option<Contradiction> {
     let rate = &subject.policy.rate_limit;
-    let line = later([&rate.origin, &rate.origin])?;
+    let line = line_of(&rate.origin)?;
     (rate.value?.permits == 0).then(|| Contradiction {
         line,
         rule: "permits",

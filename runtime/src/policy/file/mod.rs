@@ -7,7 +7,7 @@ mod channel;
 #[cfg(feature = "inject")]
 mod inject;
 mod reader;
-mod rules;
+pub(super) mod rules;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -18,7 +18,6 @@ use toml::de::{DeTable, DeValue};
 use super::glob::Pattern;
 use super::problem::Problem;
 use super::set::{Entry, PolicyFile};
-pub(crate) use reader::NONE;
 use reader::{Reader, Table};
 
 /// Reads the text of a policy file. What is wrong is left out of the result and reported.

@@ -15,7 +15,7 @@ use crate::policy::problem::{Problem, position};
 use crate::policy::rules::Said;
 
 /// How the absence of a limit is spelled.
-pub(crate) const NONE: &str = "none";
+const NONE: &str = "none";
 
 pub(super) type Value<'t> = Spanned<DeValue<'t>>;
 

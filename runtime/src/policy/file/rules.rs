@@ -8,7 +8,7 @@ use crate::policy::rules::{BreakerPart, DevicePart, RatePart, RetryPart, Rules};
 use crate::policy::settings::{Escalation, OnLate, OnTimeout, RetryOn, Severity, WarnAt};
 
 /// Every key of the two tables.
-pub(super) const KEYS: &[&str] = &[
+pub(in crate::policy) const KEYS: &[&str] = &[
     "enabled",
     "timeout",
     "idle",
@@ -155,8 +155,27 @@ fn concurrency(reader: &mut Reader<'_>, key: &str, value: &Value<'_>) -> Option<
 fn escalate(reader: &mut Reader<'_>, key: &str, value: &Value<'_>) -> Option<Vec<Escalation>> {
     let steps = reader.array(key, value)?;
     // Every step is read before one is missed, so that all problems are reported.
-    let steps: Vec<Option<Escalation>> = steps.iter().map(|step| escalation(reader, key, step)).collect();
-    steps.into_iter().collect()
+    let read: Vec<Option<Escalation>> = steps.iter().map(|step| escalation(reader, key, step)).collect();
+    let read: Vec<Escalation> = read.into_iter().collect::<Option<_>>()?;
+    for (n, step) in read.iter().enumerate() {
+        if read[n + 1..].iter().any(|later| reached_with(later, step)) {
+            reader.report(
+                Problem::at(steps[n].span(), "this step can never decide: a later one is reached whenever it is, and the last one decides")
+                    .help("sort the steps by `after`, the lowest first"),
+            );
+        }
+    }
+    Some(read)
+}
+
+/// Whether `later` is reached whenever `step` is.
+fn reached_with(later: &Escalation, step: &Escalation) -> bool {
+    let as_long = match (later.within, step.within) {
+        (None, _) => true,
+        (Some(_), None) => false,
+        (Some(later), Some(step)) => later >= step,
+    };
+    later.after <= step.after && as_long
 }
 
 fn escalation(reader: &mut Reader<'_>, key: &str, value: &Value<'_>) -> Option<Escalation> {

@@ -1,0 +1,28 @@
+//! The page of the book that describes policies, against the code.
+
+use super::*;
+use crate::policy::file::rules::KEYS;
+
+fn page() -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/src/reference/policies.md");
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+#[test]
+fn the_reference_describes_every_key() {
+    let page = page();
+    for key in KEYS {
+        assert!(page.contains(&format!("\n| `{key}` |")), "{key}");
+    }
+}
+
+#[cfg(all(feature = "webhook", feature = "inject"))]
+#[test]
+fn every_example_of_the_reference_is_taken() {
+    let page = page();
+    let examples: Vec<&str> = page.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    assert_eq!(examples.len(), 3);
+    for example in examples {
+        load(example).unwrap_or_else(|error| panic!("{error}"));
+    }
+}
