@@ -1,0 +1,3 @@
+//! Agents that learn to trade by reinforcement.
+
+pub mod a3c;
