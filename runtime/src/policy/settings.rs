@@ -9,7 +9,7 @@ use super::origin::Set;
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Policy {
-    /// Whether the guard is on; off, the body runs as if the attribute were not there (fallback stays).
+    /// Whether the guard of `#[timeout_async]` is on; off, the body runs as if the attribute were not there (fallbacks stay).
     pub enabled: Set<bool>,
     /// The limit of one attempt; `None` is spelled `"none"`.
     pub timeout: Set<Option<Duration>>,
