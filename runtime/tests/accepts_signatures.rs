@@ -1,5 +1,5 @@
 //! `#[timeout_async]` takes generics, lifetimes, `impl Trait`, patterns and attributes in a signature.
-
+#![allow(clippy::multiple_bound_locations, clippy::non_minimal_cfg, reason = "odd signatures are what is tested here")]
 #![cfg(not(feature = "disable-decorators"))]
 
 use std::fmt::{Debug, Display};
