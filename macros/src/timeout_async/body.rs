@@ -126,12 +126,19 @@ impl Call<'_> {
         quote!(#receiver #(#values)*)
     }
 
-    /// The patterns of the signature as it was written, inside the attempt.
+    /// The patterns of the signature as it was written, inside the attempt; where the signature has them still, what is `mut` in it.
     fn patterns(&self) -> TokenStream {
-        if !self.arguments.needs_names() {
-            return TokenStream::new();
-        }
-        self.parameters.list.iter().map(Parameter::bind).collect()
+        let receiver = self.function.sig.receiver().filter(|receiver| receiver.mutability.is_some());
+        let receiver = receiver.map(|receiver| match self.own_receiver() {
+            Some((this, _)) => quote!(let _ = &#this;),
+            None => {
+                let this = receiver.self_token;
+                quote!(let _ = &#this;)
+            }
+        });
+        let each = if self.arguments.needs_names() { Parameter::bind } else { Parameter::hold };
+        let patterns = self.parameters.list.iter().map(each);
+        quote!(#receiver #(#patterns)*)
     }
 
     /// A typed `return` that never runs: type errors stay in the body, and the body's value is coerced as in the function itself.
