@@ -227,7 +227,7 @@ struct Features {
 
 #[safe_mps_op]
 fn features(prices: &Tensor, window: i64) -> Result<(Tensor, Tensor), TchError> {
-    let length = prices.f_size()?[0];
+    let length = prices.size()[0];
     let returns = prices.f_narrow(0, 1, length - 1)?.f_div(&prices.f_narrow(0, 0, length - 1)?)?.f_log()?;
     let windows = returns.f_unfold(0, window, 1)?;
     let mean = windows.f_mean_dim(&[1_i64][..], true, Kind::Float)?;
