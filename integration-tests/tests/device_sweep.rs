@@ -91,16 +91,31 @@ fn sweep<W: World>(orders: &Orders) -> Tally {
 
 /// A call that may panic or fail by a device fault that was refused.
 fn attempt<T>(call: impl FnOnce() -> Result<T, TchError>) -> Option<T> {
-    std::panic::catch_unwind(std::panic::AssertUnwindSafe(call)).ok().and_then(Result::ok)
+    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(call)) {
+        Ok(Ok(returned)) => Some(returned),
+        Ok(Err(error)) => refused(&error.to_string()),
+        Err(panic) => refused(panic.downcast_ref::<String>().expect("tch panics with a text")),
+    }
+}
+
+fn refused<T>(text: &str) -> Option<T> {
+    let why = text.rsplit_once("backstop: ").map_or(text, |(_, why)| why);
+    eprintln!("refused: {why}");
+    None
+}
+
+/// A function that failed before would go straight to the CPU, where no order strikes.
+fn always_on_the_device() -> backstop::Backstop {
+    let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("sweep.toml");
+    let policy = "[defaults]\ndevice = { sticky_after = 4294967295, retry_device_after = \"1us\" }\n";
+    std::fs::write(&path, policy).unwrap();
+    backstop::Builder::new().policies(&path).install().unwrap()
 }
 
 fn run<W: World>() {
     let Ok(orders) = Orders::take() else { return };
-    // A refused fault is raised again as a panic, and a thousand of those are no news.
-    let before = std::panic::take_hook();
-    std::panic::set_hook(Box::new(|_| {}));
+    let _backstop = always_on_the_device();
     let tally = sweep::<W>(&orders);
-    std::panic::set_hook(before);
     println!("injected {}, survived {}, refused {}, wrong {}", tally.injected, tally.survived, tally.refused, tally.wrong);
     assert_eq!(tally.wrong, 0, "{tally:?}");
     assert!(tally.survived > 0, "{tally:?}");
