@@ -10,8 +10,9 @@ use super::moving::{Exchange, Migration, Return};
 
 /// What the body is given while an argument (or all of them) is borrowed for `'x`.
 ///
-/// The second parameter is what lets `for<'x>` mean "for each `'x` that the value outlives" instead of `'static`.
-pub trait LendAt<'x, Outlives = &'x Self> {
+/// No bound says that the value outlives `'x`: in a future that is sent between threads the compiler forgets such bounds. Hence
+/// [`Migrate`] is `'static`, and [`Mut`] lends for longer than it is borrowed.
+pub trait LendAt<'x> {
     /// What the body is given.
     type Lent;
 }
@@ -205,6 +206,34 @@ kinds! {
 }
 
 /// Values with tensors that cannot be copied: taken by `&`, they are a compile error that says so.
+///
+/// ```compile_fail,E0277
+/// #[derive(backstop::Migrate)]
+/// struct Agent {
+///     weights: tch::Tensor,
+///     #[migrate(skip)]
+///     lock: std::sync::Mutex<u64>,
+/// }
+///
+/// #[backstop::safe_mps_op]
+/// fn loss(agent: &Agent) -> tch::Tensor {
+///     &agent.weights * 2.0
+/// }
+/// ```
+/// By `&mut` they are lent with copies in the places of their tensors:
+/// ```
+/// #[derive(backstop::Migrate)]
+/// struct Agent {
+///     weights: tch::Tensor,
+///     #[migrate(skip)]
+///     lock: std::sync::Mutex<u64>,
+/// }
+///
+/// #[backstop::safe_mps_op]
+/// fn loss(agent: &mut Agent) -> tch::Tensor {
+///     &agent.weights * 2.0
+/// }
+/// ```
 pub trait BySkipped<'a, T> {
     /// Never available: `T` has `Migrate`, but not `Rebuild`.
     fn kind(&self) -> Kind<&'a T, Shared<'a, T>>
@@ -239,6 +268,24 @@ impl<T> ByClone<T> for Of<T> {
 }
 
 /// What can be passed to a second attempt: it is cloned for the first.
+///
+/// ```compile_fail,E0277
+/// struct Opaque;
+///
+/// #[backstop::safe_mps_op]
+/// fn scaled(x: &tch::Tensor, by_value: Opaque) -> tch::Tensor {
+///     x * 2.0
+/// }
+/// ```
+/// By reference it is passed as it is:
+/// ```
+/// struct Opaque;
+///
+/// #[backstop::safe_mps_op]
+/// fn scaled(x: &tch::Tensor, by_reference: &Opaque, exclusive: &mut Opaque) -> tch::Tensor {
+///     x * 2.0
+/// }
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be an argument of a `#[safe_mps_op]` function",
     label = "neither holds tensors that can be moved nor can be cloned for a second attempt",
@@ -509,21 +556,31 @@ impl<'a, T: ?Sized> Argument for Ref<'a, T> {
 }
 
 /// An exclusive reference to something without tensors.
+///
+/// Each attempt is lent the whole `'a`. The expansion makes the reference by reborrowing a parameter that it uses again after the call,
+/// so nothing that outlives an attempt (another argument, the result) can hold it.
 pub struct Mut<'a, T: ?Sized>(&'a mut T);
 
-impl<'x, T: ?Sized> LendAt<'x> for Mut<'_, T> {
-    type Lent = &'x mut T;
+impl<'a, T: ?Sized> Mut<'a, T> {
+    fn again(&mut self) -> &'a mut T {
+        // SAFETY: the attempt before has ended, and with it every use of what it was lent: see the type.
+        unsafe { &mut *std::ptr::from_mut(self.0) }
+    }
 }
 
-impl<T: ?Sized> Argument for Mut<'_, T> {
+impl<'a, T: ?Sized> LendAt<'_> for Mut<'a, T> {
+    type Lent = &'a mut T;
+}
+
+impl<'a, T: ?Sized> Argument for Mut<'a, T> {
     type Copy = ();
 
-    fn lend(&mut self) -> Lent<'_, Self> {
-        self.0
+    fn lend(&mut self) -> &'a mut T {
+        self.again()
     }
 
-    fn lend_copy<'x>(&'x mut self, (): &'x mut (), _: &Migration) -> Lent<'x, Self> {
-        self.0
+    fn lend_copy<'x>(&'x mut self, (): &'x mut (), _: &Migration) -> &'a mut T {
+        self.again()
     }
 }
 
