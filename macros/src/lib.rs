@@ -1,9 +1,11 @@
 //! The attributes of [`backstop`](https://docs.rs/backstop), which re-exports them: add that crate, not this one.
 
 mod function;
+mod migrate;
 mod parameters;
 mod receiver;
 mod recover;
+mod safe_mps_op;
 mod settings;
 mod shape;
 mod site;
@@ -50,4 +52,63 @@ use proc_macro::TokenStream;
 #[proc_macro_attribute]
 pub fn timeout_async(arguments: TokenStream, item: TokenStream) -> TokenStream {
     timeout_async::timeout_async(arguments.into(), item.into(), cfg!(feature = "disable-decorators")).into()
+}
+
+/// Runs a tensor function once more on the CPU when the device fails it.
+///
+/// Stands on sync and async functions and methods. A device fault is an operator, a dtype, a size or an amount of memory that the
+/// accelerator does not have, as libtorch reports it by `Err(TchError)` or by panic; any other error passes through untouched.
+///
+/// ```ignore
+/// use backstop::safe_mps_op;
+/// use tch::{TchError, Tensor};
+///
+/// #[safe_mps_op]
+/// fn volatility(prices: &Tensor, window: i64) -> Result<Tensor, TchError> {
+///     prices.f_unfold(0, window, 1)?.f_std_dim(Some(&[1_i64][..]), true, false)
+/// }
+/// ```
+///
+/// | argument | meaning |
+/// |---|---|
+/// | `name = "agent.loss"` | the name in policies, metrics and reports; otherwise `module::path::function` |
+/// | `result = "origin"` | after a fallback, tensors of the result go back to the device that they came from (the default); they stay on the CPU where the device refuses them |
+/// | `result = "cpu"` | they stay on the CPU |
+/// | `snapshot` | all tensors among the arguments are copied before the first attempt, so that a half-done update is rolled back |
+/// | `crate = path` | where `backstop` is, if it was renamed or re-exported |
+///
+/// # Arguments
+///
+/// What has `Migrate` is moved: tensors, references to them, the usual containers, stores and layers of tch, and structs by
+/// `#[derive(Migrate)]`. A reference to anything else is passed as it is; a value of anything else is cloned.
+///
+/// # Panics
+///
+/// Where the body does. After a failed second attempt, or where a second attempt would be wrong, with the first text and the
+/// reason after it.
+#[proc_macro_attribute]
+pub fn safe_mps_op(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    safe_mps_op::safe_mps_op(arguments.into(), item.into(), cfg!(feature = "disable-decorators")).into()
+}
+
+/// Says where the tensors of a type are, so that `#[safe_mps_op]` can move it.
+///
+/// Fields that have `Migrate` are moved, all others are cloned. A field that can be neither is marked `#[migrate(skip)]`; the type can
+/// then be lent by `&mut` only.
+///
+/// ```ignore
+/// #[derive(backstop::Migrate)]
+/// struct Agent {
+///     store: tch::nn::VarStore,
+///     policy: tch::nn::Linear,
+///     #[migrate(skip)]
+///     optimizer: tch::nn::Optimizer,
+///     steps: u64,
+/// }
+/// ```
+///
+/// `#[migrate(crate = path)]` on the type says where `backstop` is, if it was renamed or re-exported.
+#[proc_macro_derive(Migrate, attributes(migrate))]
+pub fn migrate(input: TokenStream) -> TokenStream {
+    migrate::derive(input.into()).into()
 }

@@ -3,7 +3,7 @@
 mod amount;
 mod builder;
 mod clock;
-#[cfg(any(feature = "tch", test))]
+#[cfg(feature = "tch")]
 mod device;
 mod event;
 mod flight;
@@ -24,8 +24,12 @@ mod site;
 mod spell;
 mod watchdog;
 
-pub use backstop_macros::timeout_async;
 pub use builder::{Backstop, Builder, InstallError};
+#[cfg(feature = "tch")]
+pub use backstop_macros::Migrate;
+pub use backstop_macros::{safe_mps_op, timeout_async};
+#[cfg(feature = "tch")]
+pub use device::{Migrate, Moves, Rebuild, Visitor, VisitorMut};
 pub use flight::{Beat, Node, Polling, Tree, snapshot};
 pub use guard::{
     Carried, Hold, Outcome, Rejection, TimeoutError, TimeoutKind, beat, beat_with, cancelled, carry, carry_blocking, deadline, hold,

@@ -8,3 +8,13 @@ pub use crate::guard::{
 };
 pub use crate::site::{Kind, Site, Submitted};
 pub use inventory;
+
+/// What expansions of `#[safe_mps_op]` name.
+#[cfg(feature = "tch")]
+pub mod device {
+    pub use crate::device::{
+        Again, Argument, Arguments, ByClone, ByMigrate, ByReference, ByRefs, BySkipped, BySlice, ByValue, Errors, ErrorsByPanic, ErrorsByPointer,
+        ErrorsForeign, ErrorsFromTch, Field, FieldBorrowed, FieldCloned, FieldMoved, FieldStuck, Hidden, Migrate, Moves, Of, Panics, Rebuild,
+        ResultOf, Tensors, TensorsHidden, TensorsShown, Visitor, VisitorMut, field, of, returns, run, run_async,
+    };
+}

@@ -72,6 +72,15 @@ fn memory_runs_out_after_the_bytes_ordered_and_comes_back_when_tensors_go() {
 }
 
 #[test]
+fn a_tensor_that_grows_is_booked_with_its_new_size() {
+    let _orders = Orders::take().unwrap();
+    let mut a = Tensor::zeros([2], (Kind::Float, Device::Mps));
+    let before = counts().live_bytes;
+    let _ = a.resize_([1000]);
+    assert_eq!(counts().live_bytes - before, 4000 - 8, "the old memory is given back");
+}
+
+#[test]
 fn an_operator_that_runs_out_of_memory_leaves_its_arguments_as_they_were() {
     let orders = Orders::take().unwrap();
     let (input, weight, bias) =
@@ -195,6 +204,10 @@ fn float64_is_refused_wherever_a_tensor_would_be_made_of_it() {
         double.f_to_device(Device::Mps),
         a.f_to_kind(Kind::Double),
         a.f_sum(Kind::Double),
+        // A kernel that makes its result itself.
+        Tensor::from_slice(&[1i64, 1, 2])
+            .to_device(Device::Mps)
+            .f_bincount(Some(Tensor::from_slice(&[5i64, 6, 7]).to_device(Device::Mps)), 0),
     ];
     for (i, refusal) in refusals.into_iter().enumerate() {
         let error = refusal.expect_err(&format!("case {i}")).to_string();

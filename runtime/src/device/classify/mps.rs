@@ -24,6 +24,7 @@ const OPENINGS: &[(&str, Class)] = &[
     ("Cannot convert a float64 Tensor to MPS", Class::UnsupportedDtype),
     ("MPS doesn't know how to do ", Class::UnsupportedDtype),
     ("linalg.solve.triangular(); Only float is supported", Class::UnsupportedDtype),
+    ("Expected supportedFloating", Class::UnsupportedDtype),
     ("linalg_inv: not supported for complex types yet", Class::UnsupportedDtype),
     ("index_fill_(): Complex types are yet not supported", Class::UnsupportedDtype),
     ("scatter_reduce(amin/amax) on int64 currently", Class::UnsupportedConfig),

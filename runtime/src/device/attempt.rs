@@ -1,0 +1,160 @@
+//! One attempt: the body runs with its panics caught, and this thread is afterwards as it was before.
+//!
+//! What an attempt sets on its thread follows an asynchronous body from poll to poll, whichever thread polls it.
+
+use std::any::Any;
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
+use std::pin::Pin;
+use std::sync::Once;
+use std::task::{Context, Poll};
+
+use super::classify;
+use super::torch::{self, Autocast};
+
+/// Where an attempt runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// Where the caller's tensors are.
+    Device,
+    /// On copies; annotated functions inside run plainly.
+    Cpu,
+}
+
+/// How an attempt ended.
+pub(crate) struct Ended<R> {
+    /// The value, or what the body panicked with.
+    pub(crate) result: std::thread::Result<R>,
+    /// Whether an optimizer's own call panicked: its state may be half updated, and cannot be looked at.
+    pub(crate) stepped: bool,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Watch {
+    place: Option<Place>,
+    stepped: bool,
+}
+
+thread_local! {
+    static WATCH: Cell<Watch> = const { Cell::new(Watch { place: None, stepped: false }) };
+}
+
+/// Whether this call is made by a body that runs on the CPU because of a fallback.
+pub(crate) fn inside_fallback() -> bool {
+    WATCH.get().place == Some(Place::Cpu)
+}
+
+/// Runs `body` as one attempt.
+pub(crate) fn run<R>(place: Place, body: impl FnOnce() -> R) -> Ended<R> {
+    listen();
+    let records = torch::records_gradients();
+    let autocast = Autocast::now();
+    let entered = Entered::new(Watch { place: Some(place), stepped: false });
+    let result = catch_unwind(AssertUnwindSafe(body));
+    let stepped = entered.leave().stepped;
+    if result.is_err() {
+        torch::record_gradients(records);
+        autocast.restore();
+    }
+    Ended { result, stepped }
+}
+
+pin_project_lite::pin_project! {
+    /// The asynchronous form of [`run`].
+    pub(crate) struct Attempting<F> {
+        #[pin]
+        future: F,
+        watch: Watch,
+        before: bool,
+        records: bool,
+    }
+}
+
+/// Polls `future` as one attempt.
+pub(crate) fn poll<F: Future>(place: Place, future: F) -> Attempting<F> {
+    listen();
+    let records = torch::records_gradients();
+    Attempting { future, watch: Watch { place: Some(place), stepped: false }, before: records, records }
+}
+
+impl<F: Future> Future for Attempting<F> {
+    type Output = Ended<F::Output>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let autocast = Autocast::now();
+        let of_thread = torch::record_gradients(*this.records);
+        let entered = Entered::new(*this.watch);
+        let polled = catch_unwind(AssertUnwindSafe(|| this.future.poll(cx)));
+        *this.watch = entered.leave();
+        *this.records = torch::record_gradients(of_thread);
+        let stepped = this.watch.stepped;
+        match polled {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(value)) => {
+                // What the body leaves switched is its own affair, as without the attribute.
+                if *this.records != *this.before {
+                    torch::record_gradients(*this.records);
+                }
+                Poll::Ready(Ended { result: Ok(value), stepped })
+            }
+            Err(panic) => {
+                autocast.restore();
+                Poll::Ready(Ended { result: Err(panic), stepped })
+            }
+        }
+    }
+}
+
+/// While it lives, this thread works for an attempt; the one around it is told what happened inside.
+struct Entered(Watch);
+
+impl Entered {
+    fn new(watch: Watch) -> Self {
+        Self(WATCH.replace(watch))
+    }
+
+    fn leave(self) -> Watch {
+        WATCH.get()
+    }
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        let inside = WATCH.get();
+        WATCH.set(Watch { place: self.0.place, stepped: self.0.stepped || inside.stepped });
+    }
+}
+
+/// Puts a filter before the panic hook, once: a device fault inside an attempt is not printed (its text is 3 to 16 KB of
+/// C++ frames), since it is either handled or raised again. Every other panic reaches the hook that was there.
+fn listen() {
+    static ONCE: Once = Once::new();
+    if ONCE.is_completed() || std::thread::panicking() {
+        return;
+    }
+    ONCE.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            if !is_silent(panic) {
+                before(panic);
+            }
+        }));
+    });
+}
+
+fn is_silent(panic: &PanicHookInfo<'_>) -> bool {
+    let Ok(Watch { place: Some(place), stepped }) = WATCH.try_with(Cell::get) else { return false };
+    let in_optimizer = panic.location().is_some_and(|at| at.file().replace('\\', "/").ends_with("nn/optimizer.rs"));
+    let _ = WATCH.try_with(|watch| watch.set(Watch { place: Some(place), stepped: stepped || in_optimizer }));
+    text_of(panic.payload()).is_some_and(|text| text.contains("Torch(\"")) && is_fault(panic.payload())
+}
+
+fn is_fault(payload: &(dyn Any + Send)) -> bool {
+    classify::of_panic(payload).is_some()
+}
+
+/// The text of a panic.
+pub(crate) fn text_of(payload: &(dyn Any + Send)) -> Option<&str> {
+    payload.downcast_ref::<String>().map(String::as_str).or_else(|| payload.downcast_ref::<&str>().copied())
+}

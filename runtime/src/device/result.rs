@@ -1,0 +1,205 @@
+//! What a function returns: where its errors and its tensors are. Chosen by the expansion, by method resolution as in
+//! [`argument`](super::argument).
+
+use std::any::Any;
+use std::error::Error;
+use std::marker::PhantomData;
+use std::ops::Deref;
+
+use super::classify::{self, Fault};
+use super::migrate::{Migrate, SeenMut, VisitorMut};
+use super::torch::{self, TchError};
+
+/// The return type of a function: `(&&&&ResultOf::<R>::new()).errors()`.
+pub struct ResultOf<R>(PhantomData<fn() -> R>);
+
+impl<R> ResultOf<R> {
+    /// Of a function.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<R> Default for ResultOf<R> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// How errors are read from, and put into, a return type.
+pub trait Errors<R>: Copy {
+    /// The device fault that the value reports.
+    fn fault(self, returned: &R) -> Option<Fault>;
+
+    /// Whether the value is an `Err`, and its text.
+    fn error(self, returned: &R) -> Option<String>;
+
+    /// The value that fails with `text`; `Err` gives the text back where only a panic can say it.
+    ///
+    /// # Errors
+    ///
+    /// The type holds no libtorch error.
+    fn fail(self, text: String) -> Result<R, String>;
+
+    /// Adds to the error's text, where that is libtorch's own.
+    fn append(self, returned: &mut R, addition: &str);
+}
+
+/// `Result` whose error is made from tch's.
+#[derive(Clone, Copy)]
+pub struct FromTch;
+
+/// `Result` whose error is a pointer to an error: `anyhow::Error`, `Box<dyn Error>`.
+#[derive(Clone, Copy)]
+pub struct Pointer;
+
+/// `Result` of another error.
+#[derive(Clone, Copy)]
+pub struct Foreign;
+
+/// Anything else fails by panic only.
+#[derive(Clone, Copy)]
+pub struct Panics;
+
+impl<T, E: Error + From<TchError> + 'static> Errors<Result<T, E>> for FromTch {
+    fn fault(self, returned: &Result<T, E>) -> Option<Fault> {
+        classify::of_error(returned.as_ref().err()?)
+    }
+
+    fn error(self, returned: &Result<T, E>) -> Option<String> {
+        returned.as_ref().err().map(ToString::to_string)
+    }
+
+    fn fail(self, text: String) -> Result<Result<T, E>, String> {
+        Ok(Err(E::from(torch::error(text))))
+    }
+
+    fn append(self, returned: &mut Result<T, E>, addition: &str) {
+        if let Err(error) = returned {
+            torch::append(error as &mut dyn Any, addition);
+        }
+    }
+}
+
+impl<T, E> Errors<Result<T, E>> for Pointer
+where
+    E: Deref<Target: AsError> + From<TchError>,
+{
+    fn fault(self, returned: &Result<T, E>) -> Option<Fault> {
+        classify::of_error(returned.as_ref().err()?.as_error())
+    }
+
+    fn error(self, returned: &Result<T, E>) -> Option<String> {
+        returned.as_ref().err().map(|error| error.as_error().to_string())
+    }
+
+    fn fail(self, text: String) -> Result<Result<T, E>, String> {
+        Ok(Err(E::from(torch::error(text))))
+    }
+
+    fn append(self, _: &mut Result<T, E>, _: &str) {}
+}
+
+impl<T, E: Error + 'static> Errors<Result<T, E>> for Foreign {
+    fn fault(self, returned: &Result<T, E>) -> Option<Fault> {
+        classify::of_error(returned.as_ref().err()?)
+    }
+
+    fn error(self, returned: &Result<T, E>) -> Option<String> {
+        returned.as_ref().err().map(ToString::to_string)
+    }
+
+    fn fail(self, text: String) -> Result<Result<T, E>, String> {
+        Err(text)
+    }
+
+    fn append(self, _: &mut Result<T, E>, _: &str) {}
+}
+
+impl<R> Errors<R> for Panics {
+    fn fault(self, _: &R) -> Option<Fault> {
+        None
+    }
+
+    fn error(self, _: &R) -> Option<String> {
+        None
+    }
+
+    fn fail(self, text: String) -> Result<R, String> {
+        Err(text)
+    }
+
+    fn append(self, _: &mut R, _: &str) {}
+}
+
+/// What an error pointer points to.
+pub trait AsError {
+    /// The error.
+    fn as_error(&self) -> &(dyn Error + 'static);
+}
+
+impl AsError for dyn Error {
+    fn as_error(&self) -> &(dyn Error + 'static) {
+        self
+    }
+}
+
+impl AsError for dyn Error + Send {
+    fn as_error(&self) -> &(dyn Error + 'static) {
+        self
+    }
+}
+
+impl AsError for dyn Error + Send + Sync {
+    fn as_error(&self) -> &(dyn Error + 'static) {
+        self
+    }
+}
+
+/// How the tensors of a result are found.
+pub trait Tensors<R>: Copy {
+    /// Shows them.
+    fn visit_mut(self, returned: &mut R, each: &mut dyn FnMut(SeenMut<'_>));
+}
+
+/// A result that says where its tensors are.
+#[derive(Clone, Copy)]
+pub struct Shown;
+
+/// A result without tensors, or one that hides them.
+#[derive(Clone, Copy)]
+pub struct Hidden;
+
+impl<R: Migrate> Tensors<R> for Shown {
+    fn visit_mut(self, returned: &mut R, each: &mut dyn FnMut(SeenMut<'_>)) {
+        returned.visit_mut(&mut VisitorMut::new(each));
+    }
+}
+
+impl<R> Tensors<R> for Hidden {
+    fn visit_mut(self, _: &mut R, _: &mut dyn FnMut(SeenMut<'_>)) {}
+}
+
+macro_rules! choices {
+    ($($trait:ident, $method:ident, ($($amp:tt)*): [$($generic:tt)*] $type:ty => $marker:ident;)*) => {$(
+        /// One step of the choice: see [`ResultOf`].
+        pub trait $trait {
+            /// Chosen for the return type.
+            fn $method(&self) -> $marker {
+                $marker
+            }
+        }
+
+        impl<$($generic)*> $trait for $($amp)* ResultOf<$type> {}
+    )*};
+}
+
+choices! {
+    ErrorsFromTch, errors, (&&&): [T, E: Error + From<TchError> + 'static] Result<T, E> => FromTch;
+    ErrorsByPointer, errors, (&&): [T, E: Deref<Target: AsError> + From<TchError>] Result<T, E> => Pointer;
+    ErrorsForeign, errors, (&): [T, E: Error + 'static] Result<T, E> => Foreign;
+    ErrorsByPanic, errors, (): [R] R => Panics;
+    TensorsShown, tensors, (&): [R: Migrate] R => Shown;
+    TensorsHidden, tensors, (): [R] R => Hidden;
+}

@@ -1,0 +1,81 @@
+//! What every function's failures say, kept for its next call; and whether the device is lost for good.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+
+use super::classify::Class;
+use super::health::{Health, Route};
+use crate::clock::Tick;
+use crate::event::Event;
+use crate::observe;
+use crate::policy::DevicePolicy;
+use crate::site::{Site, sites};
+
+#[derive(Default)]
+struct Kept {
+    /// Set while there is something to remember; read without the lock.
+    remembers: AtomicBool,
+    health: Mutex<Health>,
+}
+
+impl Kept {
+    fn change<T>(&self, change: impl FnOnce(&mut Health) -> T) -> T {
+        let mut health: MutexGuard<'_, Health> = self.health.lock().unwrap_or_else(PoisonError::into_inner);
+        let changed = change(&mut health);
+        self.remembers.store(!health.is_clear(), Ordering::Release);
+        changed
+    }
+}
+
+/// A site that no attribute made has no memory: it always goes to the device.
+fn of(site: &'static Site) -> Option<&'static Kept> {
+    static KEPT: OnceLock<Vec<Kept>> = OnceLock::new();
+    KEPT.get_or_init(|| sites().iter().map(|_| Kept::default()).collect()).get(site.id())
+}
+
+/// Where a call goes; `signature` is asked for only where something is remembered.
+pub(super) fn route(site: &'static Site, policy: &DevicePolicy, signature: impl FnOnce() -> u64) -> Route {
+    match of(site).filter(|kept| kept.remembers.load(Ordering::Acquire)) {
+        Some(kept) => {
+            let signature = signature();
+            kept.change(|health| health.route(Tick::now(), signature, policy))
+        }
+        None => Route::Device,
+    }
+}
+
+/// A device fault.
+pub(super) fn failed(site: &'static Site, class: Class, signature: u64, policy: &DevicePolicy) {
+    let Some(kept) = of(site) else { return };
+    if kept.change(|health| health.failed(Tick::now(), class, signature, policy)) {
+        observe::event(&Event::DeviceRouted { site, cpu: true });
+    }
+}
+
+/// The device did the work.
+pub(super) fn succeeded(site: &'static Site, signature: impl FnOnce() -> u64) {
+    let Some(kept) = of(site).filter(|kept| kept.remembers.load(Ordering::Acquire)) else { return };
+    let signature = signature();
+    if kept.change(|health| health.succeeded(signature)) {
+        observe::event(&Event::DeviceRouted { site, cpu: false });
+    }
+}
+
+/// A probe ended in an error of the program's own.
+pub(super) fn inconclusive(site: &'static Site, signature: u64) {
+    if let Some(kept) = of(site) {
+        kept.change(|health| health.inconclusive(Tick::now(), signature));
+    }
+}
+
+static LOST: OnceLock<String> = OnceLock::new();
+
+/// The fault that has ended the device for this process.
+pub(super) fn lost() -> Option<&'static str> {
+    LOST.get().map(String::as_str)
+}
+
+/// From now on every guarded call on an accelerator fails at once with this cause; the first cause stays.
+pub(super) fn lose(cause: &str) {
+    let _ = LOST.set(cause.to_owned());
+}

@@ -1,0 +1,21 @@
+//! What tch has no call for: gradients that are put back as they were.
+
+use super::{TchError, Tensor};
+
+/// Leaves the tensors without gradients, as if none had ever been computed.
+pub(crate) fn clear_gradients(leaves: &[Tensor]) -> Result<(), TchError> {
+    // tch only zeroes gradients; an optimizer of libtorch removes them. It never steps.
+    let mut optimizer = tch::COptimizer::sgd(0.0, 0.0, 0.0, 0.0, false)?;
+    for leaf in leaves {
+        optimizer.add_parameters(leaf, 0)?;
+    }
+    optimizer.zero_grad()
+}
+
+/// Gives a leaf without a gradient this one, bit for bit: the gradient of `sum(leaf · gradient)` is `gradient`.
+pub(crate) fn give_gradient(leaf: &Tensor, gradient: &Tensor) -> Result<(), TchError> {
+    let recorded = super::record_gradients(true);
+    let given = leaf.f_mul(gradient).and_then(|product| product.f_sum(super::Kind::Float)).and_then(|sum| sum.f_backward());
+    super::record_gradients(recorded);
+    given
+}
