@@ -16,15 +16,27 @@ use proc_macro::TokenStream;
 /// Guards an async function: it ends within its limit, or says why it did not.
 ///
 /// Stands on `async fn` (free, method, trait method with a body), and on functions that return `impl Future` or
-/// `Pin<Box<dyn Future>>`. The function's type, its `Send`-ness and the thread that runs it stay as they are.
+/// `Pin<Box<dyn Future>>` (as `#[async_trait]` makes them). The function's type, its `Send`-ness and the thread that runs it stay as they
+/// are.
 ///
-/// ```ignore
+/// ```
 /// use backstop::{TimeoutError, timeout_async};
 ///
 /// #[timeout_async(secs = 30, retry = 2, fallback = cached)]
-/// async fn fetch(symbol: &str) -> std::io::Result<f64> { … }
+/// async fn fetch(symbol: &str) -> std::io::Result<f64> {
+///     if symbol.is_empty() {
+///         return Err(std::io::ErrorKind::InvalidInput.into());
+///     }
+///     Ok(101.5)
+/// }
 ///
-/// async fn cached(symbol: &str, error: std::io::Error) -> std::io::Result<f64> { … }
+/// async fn cached(_symbol: &str, error: std::io::Error) -> std::io::Result<f64> {
+///     if error.get_ref().is_some_and(|error| error.is::<TimeoutError>()) { Ok(100.0) } else { Err(error) }
+/// }
+///
+/// # futures::executor::block_on(async {
+/// assert_eq!(fetch("AAPL").await?, 101.5);
+/// # std::io::Result::Ok(()) }).unwrap();
 /// ```
 ///
 /// | argument | meaning |
@@ -47,8 +59,19 @@ use proc_macro::TokenStream;
 ///
 /// # Cancellation
 ///
-/// At its limit the body is dropped at the `.await` where it stands, as with `tokio::time::timeout`. With `retry` or `fallback` on a
-/// function that returns a future, its body first runs when that future is awaited.
+/// At its limit the body is dropped at the `.await` where it stands, as with `tokio::time::timeout`. A caller that drops the future
+/// cancels the call: the body is dropped too, and neither `retry` nor `fallback` follows. With `retry` or `fallback` on a function that
+/// returns a future, its body first runs when that future is awaited.
+///
+/// # Errors
+///
+/// A timeout becomes the function's own error by `From<TimeoutError>`, or its value by `on_timeout`. Where both `on_timeout` and
+/// `fallback` are given, what `on_timeout` makes counts as if the body had returned it: an `Err` goes to the fallback.
+///
+/// # Features
+///
+/// With `disable-decorators` the function comes out token for token as it was written, and mistakes in the arguments are still reported.
+/// A fallback that nothing else calls is then unused.
 #[proc_macro_attribute]
 pub fn timeout_async(arguments: TokenStream, item: TokenStream) -> TokenStream {
     timeout_async::timeout_async(arguments.into(), item.into(), cfg!(feature = "disable-decorators")).into()

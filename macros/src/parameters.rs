@@ -78,9 +78,10 @@ impl Parameter {
     /// `let <pattern> = <name>;`, under the parameter's `#[cfg]`s and lints.
     pub fn bind(&self) -> TokenStream {
         let Self { name, pat, cfgs, lints, .. } = self;
+        let unused = name.to_string().starts_with('_').then(|| quote!(#[allow(clippy::no_effect_underscore_binding)]));
         match pat {
             Pat::Wild(_) => TokenStream::new(),
-            _ => quote!(#(#cfgs)* #[allow(clippy::no_effect_underscore_binding)] #(#lints)* let #pat = #name;),
+            _ => quote!(#(#cfgs)* #unused #(#lints)* let #pat = #name;),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What an annotated function is: `async`, one that returns a future, one that tokio's macros have rewritten, or an ordinary one.
 
 use proc_macro2::{Group, TokenStream, TokenTree};
+use quote::ToTokens;
 use syn::visit_mut::{VisitMut, visit_type_mut};
 use syn::{GenericArgument, Ident, PathArguments, PathSegment, ReturnType, Type, TypeParamBound, parse_quote};
 
@@ -142,12 +143,16 @@ pub fn nameable(mut ty: Type) -> Type {
 }
 
 /// Whether the error of a `Result` may borrow, as far as tokens can say: a lifetime, a reference, or a type parameter (by convention one
-/// letter, where it is the `impl`'s and cannot be seen).
+/// letter, where it is the `impl`'s and cannot be seen). The error of an alias such as `io::Result<T>` is taken to own what it holds.
 pub fn error_may_borrow(ty: &Type, parameters: &[&Ident]) -> bool {
-    let Some(error) = last_segment(ty).and_then(|segment| types(segment).nth(1)) else {
-        return mentions(quote::ToTokens::to_token_stream(ty), parameters);
-    };
-    mentions(quote::ToTokens::to_token_stream(error), parameters)
+    let arguments: Vec<&GenericArgument> = last_segment(ty).map(|segment| arguments(segment).collect()).unwrap_or_default();
+    let is_lifetime = |argument: &&GenericArgument| matches!(argument, GenericArgument::Lifetime(_));
+    match arguments.as_slice() {
+        [] => mentions(ty.to_token_stream(), parameters),
+        some if some.iter().any(is_lifetime) => true,
+        [_, error] => mentions(error.to_token_stream(), parameters),
+        _ => false,
+    }
 }
 
 fn mentions(tokens: TokenStream, parameters: &[&Ident]) -> bool {
@@ -167,4 +172,35 @@ fn mentions(tokens: TokenStream, parameters: &[&Ident]) -> bool {
 
 fn one_letter(word: &Ident) -> bool {
     word.to_string().chars().enumerate().all(|(at, letter)| if at == 0 { letter.is_ascii_uppercase() } else { letter.is_ascii_digit() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::error_may_borrow;
+    use syn::{Ident, Type, parse_quote};
+
+    #[test]
+    fn only_an_error_that_owns_everything_can_be_kept() {
+        let failure: Ident = parse_quote!(Failure);
+        let borrows = |ty: Type| error_may_borrow(&ty, &[&failure]);
+        let owning: [Type; 6] = [
+            parse_quote!(io::Result<&'a str>),
+            parse_quote!(Result<&str, ApiError>),
+            parse_quote!(Result<T, Box<dyn Error + Send + Sync>>),
+            parse_quote!(Result<(), Error<'static>>),
+            parse_quote!(anyhow::Result<Vec<T>>),
+            parse_quote!(Option<u32>),
+        ];
+        assert!(owning.into_iter().all(|ty| !borrows(ty)));
+        let borrowing: [Type; 7] = [
+            parse_quote!(Result<u32, Error<'a>>),
+            parse_quote!(Result<u32, Error<'_>>),
+            parse_quote!(Result<u32, &str>),
+            parse_quote!(Result<u32, Failure>),
+            parse_quote!(Result<u32, E>),
+            parse_quote!(Result<u32, Self::Error>),
+            parse_quote!(Parsed<'a, u32>),
+        ];
+        assert!(borrowing.into_iter().all(borrows));
+    }
 }

@@ -7,7 +7,7 @@
 //! ```
 
 use proc_macro2::{Ident, Span, TokenStream};
-use quote::{format_ident, quote, quote_spanned};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::{LitStr, Path, parse_quote};
 
 use crate::function::Function;
@@ -70,4 +70,17 @@ fn position(function: &Function) -> TokenStream {
 /// The crate's path: `crate = path`, or `::backstop`.
 pub fn krate(given: Option<Path>) -> Path {
     given.unwrap_or_else(|| parse_quote!(::backstop))
+}
+
+/// The crate's path as if it stood at `place`, so that an error about what is called there is shown there. `$crate` keeps its meaning.
+pub fn krate_at(krate: &Path, place: Span) -> TokenStream {
+    let tokens = krate.to_token_stream().into_iter();
+    tokens
+        .map(|mut token| {
+            if token.to_string() != "$crate" {
+                token.set_span(place);
+            }
+            token
+        })
+        .collect()
 }

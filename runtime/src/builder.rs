@@ -6,7 +6,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::incident::{self, reporter};
+use crate::incident;
 #[cfg(feature = "prometheus")]
 use crate::metrics::exporter::{self, ExporterError};
 use crate::policy::{self, PolicyError};
@@ -83,7 +83,7 @@ impl Builder {
             incident::store_in(folder);
         }
         policy::install(policies);
-        reporter::ensure_started();
+        incident::start();
         Ok(Backstop {
             #[cfg(feature = "prometheus")]
             server,

@@ -24,10 +24,10 @@ mod site;
 mod spell;
 mod watchdog;
 
-pub use builder::{Backstop, Builder, InstallError};
 #[cfg(feature = "tch")]
 pub use backstop_macros::Migrate;
 pub use backstop_macros::{safe_mps_op, timeout_async};
+pub use builder::{Backstop, Builder, InstallError};
 #[cfg(feature = "tch")]
 pub use device::{Migrate, Moves, Rebuild, Visitor, VisitorMut};
 pub use flight::{Beat, Node, Polling, Tree, snapshot};

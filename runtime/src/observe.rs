@@ -18,6 +18,10 @@ use crate::metrics::process;
 use crate::metrics::tally::{self, Tally};
 use crate::site::Site;
 
+/// Calls that went well, took less than this and follow each other closer than this are counted, but not recorded one by one: a
+/// busy loop would pay for pushing everything else out of the recorder.
+const DENSE: Duration = Duration::from_millis(1);
+
 /// Counts, records and logs an event.
 pub(crate) fn event(event: &Event<'_>) {
     match *event {
@@ -39,14 +43,12 @@ fn started(site: &'static Site, at: Tick, attempt: u32) {
 }
 
 fn finished(site: &'static Site, at: Tick, outcome: Outcome, elapsed: Duration, attempt: u32) {
-    if let Some(tally) = tally::of(site) {
-        tally.finish(at, outcome, elapsed);
-    }
+    let before = tally::of(site).map_or(Tick::default(), |tally| tally.finish(at, outcome, elapsed));
     let record = Record { at, fact: Fact::Finished, site: Some(site), number: outcome as u64, elapsed };
-    if outcome == Outcome::Ok {
-        recorder::call(&record);
-    } else {
+    if outcome != Outcome::Ok {
         recorder::notable(&record);
+    } else if elapsed >= DENSE || at.since(before) >= DENSE {
+        recorder::call(&record);
     }
     log::finished(site, outcome, elapsed, attempt);
 }
@@ -177,6 +179,23 @@ mod tests {
             .map(|record| record.fact)
             .collect();
         assert_eq!(facts, [Fact::Finished, Fact::Retrying], "the end has the tick it was given, from before the retry");
+    }
+
+    #[test]
+    fn a_busy_loop_does_not_fill_the_recorder() {
+        static BUSY: Site = Site::timeout_async("observe_test::busy").at("o.rs", 2, 1);
+        inventory::submit! { Submitted(&BUSY) }
+        let at = Tick::now();
+        for call in 0..1000 {
+            let at = at.after(Duration::from_micros(10 * call));
+            event(&Event::Started { site: &BUSY, at, attempt: 1 });
+            event(&Event::Finished { site: &BUSY, at, outcome: Outcome::Ok, elapsed: Duration::from_micros(9), attempt: 1 });
+        }
+        let slow = Event::Finished { site: &BUSY, at, outcome: Outcome::Ok, elapsed: Duration::from_millis(2), attempt: 1 };
+        event(&slow);
+        let kept = recorder::last(usize::MAX).into_iter().filter(|record| record.site.is_some_and(|site| site.name() == BUSY.name()));
+        assert_eq!(kept.map(|record| record.elapsed.as_micros()).collect::<Vec<_>>(), [9, 2000]);
+        assert_eq!(tally::of(&BUSY).unwrap().outcome(Outcome::Ok), 1001);
     }
 
     #[test]

@@ -13,8 +13,8 @@ pub use inventory;
 #[cfg(feature = "tch")]
 pub mod device {
     pub use crate::device::{
-        Again, Argument, Arguments, ByClone, ByMigrate, ByReference, ByRefs, BySkipped, BySlice, ByValue, Errors, ErrorsByPanic, ErrorsByPointer,
-        ErrorsForeign, ErrorsFromTch, Field, FieldBorrowed, FieldCloned, FieldMoved, FieldStuck, Hidden, Migrate, Moves, Of, Panics, Rebuild,
-        ResultOf, Tensors, TensorsHidden, TensorsShown, Visitor, VisitorMut, field, of, returns, run, run_async,
+        Again, Argument, Arguments, ByClone, ByMigrate, ByReference, ByRefs, BySkipped, BySlice, ByValue, Errors, ErrorsByPanic,
+        ErrorsByPointer, ErrorsForeign, ErrorsFromTch, Field, FieldBorrowed, FieldCloned, FieldMoved, FieldStuck, Hidden, Migrate, Moves,
+        Of, Panics, Rebuild, ResultOf, Tensors, TensorsHidden, TensorsShown, Visitor, VisitorMut, field, of, returns, run, run_async,
     };
 }

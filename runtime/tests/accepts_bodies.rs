@@ -1,5 +1,7 @@
 //! `#[timeout_async]` leaves the body as it is: `?`, early returns, labels, nested items, macros.
 
+#![cfg(not(feature = "disable-decorators"))]
+
 use std::error::Error;
 use std::fmt::Display;
 use std::io;

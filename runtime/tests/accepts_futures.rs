@@ -1,5 +1,7 @@
 //! `#[timeout_async]` takes functions that return futures, recursion, futures that are not `Send`, and leaves `Send` as it was.
 
+#![cfg(not(feature = "disable-decorators"))]
+
 use std::cell::Cell;
 use std::future::Future;
 use std::io;

@@ -1,5 +1,6 @@
 //! An expansion adds no warning, whatever the crate asks of itself; `cargo clippy --all-targets` is the other half of this test.
 
+#![cfg(not(feature = "disable-decorators"))]
 #![deny(warnings, missing_docs, unsafe_code, unused, clippy::all, clippy::pedantic, clippy::nursery)]
 #![deny(clippy::unwrap_used, clippy::panic, clippy::let_underscore_must_use, clippy::shadow_reuse, clippy::shadow_same)]
 #![deny(single_use_lifetimes, unused_lifetimes, unused_qualifications, unreachable_pub, elided_lifetimes_in_paths)]

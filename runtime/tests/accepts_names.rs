@@ -1,5 +1,6 @@
 //! An expansion does not depend on what names mean where it stands, and finds `backstop` where `crate = …` says it is.
 
+#![cfg(not(feature = "disable-decorators"))]
 #![deny(warnings, missing_docs, unsafe_code)]
 
 /// Where another crate may have put it.

@@ -1,5 +1,7 @@
 //! `#[timeout_async]` takes methods with every kind of receiver, in types, traits and trait impls.
 
+#![cfg(not(feature = "disable-decorators"))]
+
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;

@@ -1,5 +1,6 @@
 //! What the arguments become: the static of each function says it.
 
+#![cfg(not(feature = "disable-decorators"))]
 #![allow(dead_code, reason = "most are there for their static")]
 
 use std::io;

@@ -1,5 +1,7 @@
 //! `#[timeout_async]` takes generics, lifetimes, `impl Trait`, patterns and attributes in a signature.
 
+#![cfg(not(feature = "disable-decorators"))]
+
 use std::fmt::{Debug, Display};
 use std::io;
 

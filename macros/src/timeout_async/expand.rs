@@ -20,7 +20,6 @@
 
 use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
-use syn::spanned::Spanned;
 use syn::{Attribute, Path, Type, parse_quote};
 
 use super::parse::Arguments;
@@ -28,7 +27,7 @@ use crate::function::{Body, Function};
 use crate::parameters::{Parameter, Parameters, Passing};
 use crate::receiver;
 use crate::shape::{Shape, error_may_borrow, nameable};
-use crate::site::Site;
+use crate::site::{Site, krate_at};
 
 /// The guarded function.
 pub fn expand(arguments: &Arguments, function: &Function, shape: Shape) -> TokenStream {
@@ -122,7 +121,7 @@ impl<'a> Call<'a> {
                 ::core::result::Result::Ok(returned) => return returned,
                 ::core::result::Result::Err(failed) => failed,
             };
-            #krate::private::fall_back(#fallback, (#(#arguments,)* error,), returned).await
+            #krate::private::fall_back(returned, (#(#arguments,)* error,), #fallback).await
         }
     }
 
@@ -187,6 +186,7 @@ impl<'a> Call<'a> {
         };
         let mut choice = Group::new(Delimiter::Parenthesis, choice);
         choice.set_span(end);
+        let krate = krate_at(krate, start);
         quote_spanned!(start=> #krate::private::returns! #choice)
     }
 
@@ -205,8 +205,8 @@ impl<'a> Call<'a> {
         }
         let krate = &self.arguments.krate;
         let receiver = self.receiver_by_value().then(|| {
-            let kept = kept_name("this");
-            quote!(let #kept = #krate::private::again(&self);)
+            let (kept, again) = (kept_name("this"), self.clone_receiver());
+            quote!(let #kept = #again;)
         });
         let values = self.parameters.list.iter().filter(|parameter| parameter.passing == Passing::Value).map(|parameter| {
             let (name, kept) = (&parameter.name, kept_name(&parameter.name.to_string()));
@@ -270,13 +270,17 @@ impl<'a> Call<'a> {
 
     /// `self` cannot be bound again: where each attempt needs its own, the body calls it by another name.
     fn own_receiver(&self) -> Option<(Ident, TokenStream)> {
-        let krate = &self.arguments.krate;
         let value = match self.parameters.receiver? {
-            Passing::Value if self.arguments.retry.is_some() => quote!(#krate::private::again(&self)),
+            Passing::Value if self.arguments.retry.is_some() => self.clone_receiver(),
             Passing::Exclusive if self.arguments.needs_names() => quote!(&mut *self),
             _ => return None,
         };
         Some((Ident::new("__backstop_self", Span::mixed_site()), value))
+    }
+
+    fn clone_receiver(&self) -> TokenStream {
+        let receiver = self.function.sig.receiver();
+        receiver.map(|receiver| again(&self.arguments.krate, &quote!(self), receiver)).unwrap_or_default()
     }
 
     /// This attempt's arguments, under the names of the signature: clones where there may be another attempt, `&mut`s lent again.
@@ -310,19 +314,23 @@ impl<'a> Call<'a> {
         if let Type::Infer(_) = returned {
             return TokenStream::new();
         }
+        let [place, _] = self.written_type();
+        let value = Ident::new("returned", place);
+        let back = quote_spanned!(place=> return #value;);
         quote! {
-            #[allow(unreachable_code, clippy::all, clippy::pedantic)]
-            if let ::core::option::Option::Some(returned) = ::core::option::Option::None::<#returned> {
-                return returned;
-            }
+            if let ::core::option::Option::Some(#value) = ::core::option::Option::None::<#returned> { #back }
         }
     }
 }
 
-/// A clone of an argument; that there must be one is said at its type.
-fn again(krate: &Path, name: &Ident, ty: &Type) -> TokenStream {
-    let again = quote_spanned!(ty.span()=> #krate::private::again);
-    quote!(#again(&#name))
+/// A clone of an argument; that it must have one is said at `place`: about a function that is not called where it is named, the compiler
+/// complains there, and not at an argument that the expansion has made.
+fn again(krate: &Path, name: &impl ToTokens, place: &impl ToTokens) -> TokenStream {
+    let [start, end] = ends(place);
+    let krate = krate_at(krate, start);
+    let function = Ident::new("again", end);
+    let path = quote_spanned!(start=> #krate::private::#function);
+    quote!({ let again = #path; again(&#name) })
 }
 
 /// Local to the expansion: a name of the same letters in the user's code is another one.
@@ -330,9 +338,10 @@ fn kept_name(name: &str) -> Ident {
     Ident::new(&format!("kept_{}", name.trim_start_matches("r#")), Span::mixed_site())
 }
 
-/// The first and the last span of some tokens: what the compiler underlines of a call that begins and ends there.
+/// The first and the last span of some tokens: what the compiler underlines of a call that begins and ends there. They are the user's
+/// own spans: one that says "generated" is shown at the attribute.
 fn ends(tokens: &impl ToTokens) -> [Span; 2] {
     let mut spans = tokens.to_token_stream().into_iter().map(|token| token.span());
     let first = spans.next().unwrap_or_else(Span::mixed_site);
-    [first, spans.last().unwrap_or(first)].map(|span| Span::mixed_site().located_at(span))
+    [first, spans.last().unwrap_or(first)]
 }

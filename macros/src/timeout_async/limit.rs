@@ -8,6 +8,7 @@ use syn::spanned::Spanned;
 use syn::{Error, Expr, Ident, Lit, Path, Result, UnOp};
 
 use crate::settings::literal;
+use crate::site::krate_at;
 
 /// The `Duration` that `key = value` means; `key` ends in `secs` or `millis`.
 pub fn duration(key: &str, value: &Expr, krate: &Path) -> Result<TokenStream> {
@@ -66,6 +67,7 @@ fn from_expression(unit: Unit, value: &Expr, krate: &Path) -> TokenStream {
         Unit::Millis => Ident::new("millis", place),
     };
     let ty = literal_type(value.to_token_stream()).map(|ty| Ident::new(ty, place)).map(|ty| quote!(::<#ty>));
+    let krate = krate_at(krate, place);
     quote_spanned!(place=> #krate::private::Amount #ty(#value).#method())
 }
 

@@ -41,3 +41,6 @@ fn attempt(arguments: TokenStream, item: &TokenStream, disabled: bool) -> syn::R
     }
     Ok(Some(expand::expand(&parsed, &function, shape)))
 }
+
+#[cfg(test)]
+mod tests;

@@ -159,9 +159,8 @@ impl Call {
     }
 
     fn describe(&self, changes: &[(usize, Change)]) -> String {
-        let describe = |(argument, change): &(usize, Change)| {
-            format!("`{}` {}", self.names.get(*argument).unwrap_or(&"an argument"), change.as_str())
-        };
+        let describe =
+            |(argument, change): &(usize, Change)| format!("`{}` {}", self.names.get(*argument).unwrap_or(&"an argument"), change.as_str());
         changes.iter().map(describe).collect::<Vec<_>>().join(", ")
     }
 

@@ -121,9 +121,10 @@ impl Migration {
     /// The copy of a moved tensor; any other tensor is itself.
     fn copy_of(&self, tensor: &Tensor) -> Tensor {
         let identity = torch::identity(tensor);
-        let found = self.moved.iter().find_map(|moved| {
-            moved.members.iter().find(|member| member.identity == identity).map(|member| (moved, member))
-        });
+        let found = self
+            .moved
+            .iter()
+            .find_map(|moved| moved.members.iter().find(|member| member.identity == identity).map(|member| (moved, member)));
         match found {
             Some((moved, Member { layout: Some(layout), .. })) if moved.flat => {
                 torch::without_gradients(|| moved.copy.as_strided(&layout.size, &layout.stride, layout.offset - moved.start))

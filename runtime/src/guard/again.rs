@@ -7,9 +7,9 @@ pub fn again<T: Again<M>, M>(argument: &T) -> T {
 
 /// What can be cloned. `M` is there so that a type without `Clone` gets this trait's message and not one about `Clone`.
 #[diagnostic::on_unimplemented(
-    message = "this argument is needed more than once, but `{Self}` cannot be cloned",
+    message = "`retry` and `fallback` need this argument more than once, but `{Self}` cannot be cloned",
     label = "`{Self}` has no `Clone`",
-    note = "`retry` and `fallback` clone by-value arguments: derive `Clone`, or take a reference or an `Arc<{Self}>`"
+    note = "derive `Clone`, or take a reference or an `Arc<{Self}>`"
 )]
 pub trait Again<M>: Sized {
     /// A clone.

@@ -21,8 +21,8 @@ pub fn settle<R, E>(site: &'static Site, outcome: Result<R, E>) -> Result<R, (E,
 /// The return type of a function, without a value.
 pub type Like<R> = PhantomData<fn() -> R>;
 
-/// Calls the fallback.
-pub fn fall_back<R, P, A, M>(fallback: P, arguments: A, _returned: Like<R>) -> P::Future
+/// Calls the fallback, which stands last so that the compiler knows what it must fit before it looks at it.
+pub fn fall_back<R, A, P, M>(_returned: Like<R>, arguments: A, fallback: P) -> P::Future
 where
     P: Fallback<A, R, M>,
 {

@@ -183,3 +183,51 @@ impl Drop for Ended {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+    use std::panic::AssertUnwindSafe;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use futures::FutureExt;
+    use futures::executor::block_on;
+    use tokio::sync::oneshot;
+
+    use super::isolated;
+    use crate::site::Site;
+
+    static SITE: Site = Site::timeout_async("isolated");
+
+    #[tokio::test]
+    async fn the_body_runs_as_another_task() {
+        let body = isolated(&SITE, async { tokio::task::id() });
+        let own = tokio::spawn(async { (tokio::task::id(), body.await) }).await.unwrap();
+        assert_ne!(own.0, own.1);
+    }
+
+    #[tokio::test]
+    async fn a_panic_reaches_the_caller() {
+        let panicked = AssertUnwindSafe(isolated(&SITE, async { panic!("in the body") })).catch_unwind().await;
+        let panic: Result<(), _> = panicked;
+        assert_eq!(panic.unwrap_err().downcast_ref::<&str>(), Some(&"in the body"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_task_ends_with_its_caller() {
+        let (alive, ended) = oneshot::channel::<()>();
+        let alive = Arc::new(alive);
+        let body = isolated(&SITE, async move {
+            let _alive = alive;
+            pending::<()>().await;
+        });
+        assert!(tokio::time::timeout(Duration::from_secs(1), body).await.is_err());
+        assert!(ended.await.is_err(), "the body was dropped");
+    }
+
+    #[test]
+    fn without_a_runtime_the_body_runs_in_place() {
+        assert_eq!(block_on(isolated(&SITE, async { 5 })), 5);
+    }
+}

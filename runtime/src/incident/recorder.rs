@@ -2,7 +2,7 @@
 //!
 //! Bounded, and without a lock on the writing side. Calls that went well are many, so they go to rings of their own, one for a few
 //! threads; everything else goes to one ring that they cannot flood. The start of a call is not recorded: its end says how long it
-//! took, the call tree shows those that run, and [`progress`] has the last start of every function.
+//! took, the call tree shows those that run, and [`progress`] has the last start and the last end of every function.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};

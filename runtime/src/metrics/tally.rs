@@ -1,10 +1,12 @@
 //! What has happened to one annotated function, as plain atomics.
 //!
-//! One [`Tally`] a site, in a table that is allocated once and indexed by the site's id. Writers use relaxed operations and never
-//! wait; readers see each number on its own, so two numbers of one moment may be a call apart.
+//! One [`Tally`] a site, in a table that is allocated once and indexed by the site's id. Writers never wait; readers see each number
+//! on its own, so two numbers of one moment may be a call apart. A call that goes well costs three additions: one when it starts,
+//! two in its bucket of durations; the number of good calls is that of the measured ones less those that ended otherwise.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::time::Duration;
 
 use super::buckets;
@@ -18,6 +20,7 @@ use crate::site::{Site, sites};
 /// The counters of one site.
 pub(crate) struct Tally {
     started: AtomicU64,
+    /// By outcome; that of `Ok` is not used.
     outcomes: [AtomicU64; Outcome::ALL.len()],
     durations: [Bucket; buckets::COUNT],
     longest: AtomicU64,
@@ -86,19 +89,25 @@ impl Tally {
         self.last_started.store(at.as_nanos(), Relaxed);
     }
 
-    /// A call ended. Refused calls are not in the histogram: they would hide slow calls behind fast refusals.
-    pub(crate) fn finish(&self, at: Tick, outcome: Outcome, elapsed: Duration) {
-        self.outcomes[outcome as usize].fetch_add(1, Relaxed);
-        self.last_finished.store(at.as_nanos(), Relaxed);
+    /// A call ended. Refused calls are not measured: they would hide slow calls behind fast refusals. Gives back when the one
+    /// before it ended.
+    pub(crate) fn finish(&self, at: Tick, outcome: Outcome, elapsed: Duration) -> Tick {
+        if outcome != Outcome::Ok {
+            self.outcomes[outcome as usize].fetch_add(1, Relaxed);
+        }
         if outcome != Outcome::Rejected {
             self.measure(u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX));
         }
+        let before = self.last_finished.load(Relaxed);
+        self.last_finished.store(at.as_nanos(), Relaxed);
+        Tick::from_nanos(before)
     }
 
     fn measure(&self, nanos: u64) {
         let bucket = &self.durations[buckets::index(nanos)];
         bucket.nanos.fetch_add(nanos, Relaxed);
-        bucket.calls.fetch_add(1, Relaxed);
+        // Whoever sees this call measured also sees how it ended.
+        bucket.calls.fetch_add(1, Release);
         if nanos > self.longest.load(Relaxed) {
             self.longest.fetch_max(nanos, Relaxed);
         }
@@ -122,12 +131,22 @@ impl Tally {
 
     /// How many calls ended this way.
     pub(crate) fn outcome(&self, outcome: Outcome) -> u64 {
-        self.outcomes[outcome as usize].load(Relaxed)
+        if outcome != Outcome::Ok {
+            return self.outcomes[outcome as usize].load(Relaxed);
+        }
+        // The measured ones are read first: a call that ends badly in between never counts as a good one.
+        let measured = self.measured();
+        let otherwise = Outcome::ALL.into_iter().filter(|outcome| !matches!(outcome, Outcome::Ok | Outcome::Rejected));
+        measured.saturating_sub(otherwise.map(|outcome| self.outcome(outcome)).sum())
     }
 
     /// How many calls ended.
     pub(crate) fn finished(&self) -> u64 {
-        self.outcomes.iter().map(|count| count.load(Relaxed)).sum()
+        self.measured() + self.outcome(Outcome::Rejected)
+    }
+
+    fn measured(&self) -> u64 {
+        self.durations.iter().map(|bucket| bucket.calls.load(Acquire)).sum()
     }
 
     /// How many calls run now.
@@ -140,7 +159,7 @@ impl Tally {
     /// The calls of one bucket of durations.
     pub(crate) fn durations(&self, bucket: usize) -> Durations {
         let bucket = &self.durations[bucket];
-        let calls = bucket.calls.load(Relaxed);
+        let calls = bucket.calls.load(Acquire);
         Durations { calls, nanos: bucket.nanos.load(Relaxed) }
     }
 
@@ -202,6 +221,19 @@ mod tests {
         tally.finish(Tick::from_nanos(9), Outcome::Ok, Duration::from_millis(3));
         assert_eq!((tally.in_flight(), tally.outcome(Outcome::Ok)), (0, 1));
         assert_eq!(tally.last_finished(), Some(Tick::from_nanos(9)));
+    }
+
+    #[test]
+    fn every_outcome_is_counted_once() {
+        let tally = Tally::new();
+        for (outcome, times) in Outcome::ALL.into_iter().zip(1..) {
+            for _ in 0..times {
+                tally.start(Tick::from_nanos(1), 1);
+                tally.finish(Tick::from_nanos(2), outcome, Duration::from_millis(7));
+            }
+        }
+        assert_eq!(Outcome::ALL.map(|outcome| tally.outcome(outcome)), [1, 2, 3, 4, 5, 6, 7, 8]);
+        assert_eq!((tally.finished(), tally.in_flight()), (36, 0));
     }
 
     #[test]

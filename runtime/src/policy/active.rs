@@ -134,11 +134,8 @@ fn begin() -> &'static ArcSwap<Active> {
     let in_force = ACTIVE.get_or_init(|| {
         let mut environment = Environment::read();
         let notices = notices_of_the_first(&environment);
-        let (set, refused) = uninstalled(&mut environment, sites());
-        let generation = match set.path {
-            Some(_) => GENERATION.fetch_add(1, Ordering::Relaxed) + 1,
-            None => 0,
-        };
+        let Uninstalled { set, refused, loaded } = uninstalled(&mut environment, sites());
+        let generation = if loaded { GENERATION.fetch_add(1, Ordering::Relaxed) + 1 } else { 0 };
         began = Some((notices, refused));
         ArcSwap::from_pointee(Active::new(set, generation, sites(), None))
     });
@@ -147,28 +144,36 @@ fn begin() -> &'static ArcSwap<Active> {
         for error in refused {
             observe::event(&Event::PolicyRefused { message: &error.to_string() });
         }
-        loaded(&in_force.load());
+        let active = in_force.load();
+        if active.generation > 0 {
+            let path = active.set.path.as_deref().and_then(Path::to_str);
+            observe::event(&Event::PolicyLoaded { generation: active.generation, path });
+        }
     }
     in_force
 }
 
-/// The policies of a program that installs none. What is wrong is left out, and returned: first the environment's errors, then the file's.
-fn uninstalled(environment: &mut Environment, sites: &[&'static Site]) -> (PolicySet, Vec<PolicyError>) {
+/// The policies of a program that installs none.
+struct Uninstalled {
+    set: PolicySet,
+    /// What is wrong and therefore left out: the environment's errors, then the file's.
+    refused: Vec<PolicyError>,
+    /// Whether there is a file, and it is right.
+    loaded: bool,
+}
+
+fn uninstalled(environment: &mut Environment, sites: &[&'static Site]) -> Uninstalled {
     let mut refused = Vec::new();
     let problems = environment.take_problems(sites);
     if !problems.is_empty() {
         refused.push(PolicyError::new(problems, Path::new(""), ""));
     }
-    let set = PolicySet::load(environment.config.as_deref(), environment.clone(), Vec::new(), sites).unwrap_or_else(|error| {
-        refused.push(error);
-        PolicySet { environment: environment.clone(), ..PolicySet::default() }
-    });
-    (set, refused)
-}
-
-fn loaded(active: &Active) {
-    if let Some(path) = &active.set.path {
-        observe::event(&Event::PolicyLoaded { generation: active.generation, path: path.to_str() });
+    match PolicySet::load(environment.config.as_deref(), environment.clone(), Vec::new(), sites) {
+        Ok(set) => Uninstalled { loaded: set.path.is_some(), set, refused },
+        Err(error) => {
+            refused.push(error);
+            Uninstalled { set: PolicySet::without_file(environment.clone()), refused, loaded: false }
+        }
     }
 }
 
@@ -234,9 +239,9 @@ mod tests {
             "BACKSTOP_DISABLE" => Some("1".into()),
             _ => None,
         };
-        let (set, refused) = uninstalled(&mut Environment::of(variable), &[&SITE]);
+        let Uninstalled { set, refused, loaded } = uninstalled(&mut Environment::of(variable), &[&SITE]);
         let texts: Vec<String> = refused.iter().map(ToString::to_string).collect();
-        assert_eq!(texts.len(), 2);
+        assert_eq!((texts.len(), loaded), (2, false));
         assert!(texts[0].contains("BACKSTOP_TIMEOUT_SCALE=`0`") && texts[1].contains("/nonexistent/backstop.toml"), "{texts:?}");
         let policy = set.policy(&SITE);
         assert_eq!((policy.enabled.value, policy.timeout.value), (false, Some(Duration::from_secs(10))));

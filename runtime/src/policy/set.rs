@@ -14,6 +14,7 @@ use super::origin::Origin;
 use super::problem::{PolicyError, Problem};
 use super::rules::Rules;
 use super::settings::Policy;
+use super::watch::Stamp;
 use crate::site::Site;
 
 /// What a policy file says.
@@ -48,6 +49,8 @@ impl Entry {
 pub(crate) struct PolicySet {
     /// What the file is called in messages; `None` without one.
     pub(crate) path: Option<Arc<Path>>,
+    /// What the file looked like when it was read; `None` for a text that is no file.
+    pub(super) stamp: Option<Stamp>,
     pub(crate) file: PolicyFile,
     pub(crate) environment: Environment,
 }
@@ -64,11 +67,13 @@ impl PolicySet {
         sites: &[&'static Site],
     ) -> Result<Self, PolicyError> {
         let Some(path) = path else { return Self::of_text(Path::new(""), "", environment, problems, sites) };
+        // Before the text: a file that changes in between looks changed afterwards.
+        let stamp = Stamp::of(path);
         let text = std::fs::read_to_string(path).unwrap_or_else(|error| {
             problems.push(unreadable(path, &error));
             String::new()
         });
-        Self::of_text(path, &text, environment, problems, sites)
+        Ok(Self { stamp, ..Self::of_text(path, &text, environment, problems, sites)? })
     }
 
     /// Reads the text of a policy file; `path` stands for it in messages, and is empty where there is none.
@@ -90,7 +95,14 @@ impl PolicySet {
             return Err(PolicyError::new(problems, path, text));
         }
         let path = (!path.as_os_str().is_empty()).then_some(shared);
-        Ok(Self { path, file, environment })
+        Ok(Self { path, stamp: None, file, environment })
+    }
+
+    /// The environment alone has its say; the file that it names is broken, but may be mended while it is watched.
+    pub(crate) fn without_file(environment: Environment) -> Self {
+        let path: Option<Arc<Path>> = environment.config.as_deref().map(Arc::from);
+        let stamp = path.as_deref().and_then(Stamp::of);
+        Self { path, stamp, file: PolicyFile::default(), environment }
     }
 
     /// What applies to `site`.

@@ -35,7 +35,7 @@ pub(crate) struct Watch {
 
 /// What changes when a file does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp {
+pub(super) struct Stamp {
     modified: Option<SystemTime>,
     length: u64,
     /// Device and number: another file may have taken the name.
@@ -43,18 +43,17 @@ struct Stamp {
 }
 
 impl Watch {
-    /// Watches `path`, whose policies are in force now. The environment has its say in every reload.
-    pub(crate) fn new(path: impl Into<PathBuf>, environment: Environment) -> Self {
-        let path = path.into();
-        let known = Stamp::of(&path);
-        Self { path, environment, next: Tick::default(), known, seen: known, missing: false }
-    }
-
     /// The watch over the file in force; `None` where there is none.
     pub(crate) fn of_active() -> Option<Self> {
-        let active = active::current();
-        let set = active.set();
-        Some(Self::new(set.path.as_deref()?, set.environment.clone()))
+        Self::of(active::current().set())
+    }
+
+    /// Watches the file that `set` was read from. The environment has its say in every reload.
+    fn of(set: &PolicySet) -> Option<Self> {
+        set.stamp?;
+        let path = set.path.as_deref()?.to_owned();
+        let environment = set.environment.clone();
+        Some(Self { path, environment, next: Tick::default(), known: set.stamp, seen: set.stamp, missing: false })
     }
 
     /// Looks at the file, if it is time to, and puts its policies in force if it changed. Cheap when called more often.
@@ -101,7 +100,7 @@ impl Watch {
 }
 
 impl Stamp {
-    fn of(path: &Path) -> Option<Self> {
+    pub(super) fn of(path: &Path) -> Option<Self> {
         let metadata = std::fs::metadata(path).ok()?;
         Some(Self { modified: metadata.modified().ok(), length: metadata.len(), file: file_of(&metadata) })
     }
@@ -158,7 +157,7 @@ mod tests {
 
     impl Watched {
         fn new(folder: &Folder) -> Self {
-            Self(Watch::new(folder.file(), Environment::default()), Tick::default())
+            Self(Watch::of(&read(folder)).unwrap(), Tick::default())
         }
 
         /// What the next looks at the file find, in order.
@@ -169,6 +168,20 @@ mod tests {
             });
             results.map(|result| result.map(|set| set.policy(&SITE).timeout.value)).collect()
         }
+    }
+
+    fn read(folder: &Folder) -> PolicySet {
+        PolicySet::load(Some(&folder.file()), Environment::default(), Vec::new(), &[&SITE]).unwrap()
+    }
+
+    #[test]
+    fn a_change_between_the_reading_and_the_watching_is_not_missed() {
+        let folder = Folder::new("between");
+        folder.write("[defaults]\ntimeout = \"1s\"\n");
+        let set = read(&folder);
+        folder.write("[defaults]\ntimeout = \"2s\"\n");
+        let mut watched = Watched(Watch::of(&set).unwrap(), Tick::default());
+        assert_eq!(watched.look(5), [Ok(Some(2 * SECOND))]);
     }
 
     const SECOND: Duration = Duration::from_secs(1);
@@ -230,7 +243,7 @@ mod tests {
     fn it_looks_no_more_often_than_its_interval() {
         let folder = Folder::new("interval");
         folder.write("[defaults]\ntimeout = \"1s\"\n");
-        let mut watch = Watch::new(folder.file(), Environment::default());
+        let mut watch = Watch::of(&read(&folder)).unwrap();
         assert!(watch.check(Tick::from_nanos(1), &[&SITE]).is_none());
         folder.write("[defaults]\ntimeout = \"2s\"\n");
         assert!((2..100).all(|nanos| watch.check(Tick::from_nanos(nanos), &[&SITE]).is_none()));

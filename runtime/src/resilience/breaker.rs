@@ -251,9 +251,9 @@ mod tests {
     #[test]
     fn a_call_from_before_the_change_has_no_say() {
         let circuit = Circuit::new();
-        let old = [circuit.admit(at(0)).unwrap(), circuit.admit(at(0)).unwrap(), circuit.admit(at(0)).unwrap()];
+        let old: Vec<_> = (0..5).map(|_| circuit.admit(at(0)).unwrap()).collect();
         let changes: Vec<_> = old.into_iter().map(|permit| permit.failure(&RULE, at(1))).collect();
-        assert_eq!(changes, [None, Some(Phase::Open), None]);
+        assert_eq!(changes, [None, Some(Phase::Open), None, None, None]);
         assert_eq!(circuit.admit(at(2)).unwrap_err(), Open { until: at(6) });
     }
 

@@ -161,27 +161,29 @@ mod from {
 
     impl<T, E: From<TimeoutError>> BackstopFrom for &&Returned<Result<T, E>> {}
 
-    /// An error type that a timeout cannot become.
+    /// A `Result` whose error `E` a timeout cannot become. The error is not `Self`, or the compiler would propose this trait as a bound for
+    /// a type parameter.
     #[diagnostic::on_unimplemented(
-        message = "the error `{Self}` of this function cannot say that the call timed out",
-        label = "write `impl From<backstop::TimeoutError> for {Self}`",
-        note = "where `{Self}` is not yours, add `on_timeout = path` to the attribute, with `fn path(error: backstop::TimeoutError)` returning what this function returns"
+        message = "the error `{E}` of this function cannot say that the call timed out",
+        label = "write `impl From<backstop::TimeoutError> for {E}`",
+        note = "an error that is a type parameter needs the bound `From<backstop::TimeoutError>`",
+        note = "where the type is not yours, add `on_timeout = path` to the attribute, with `fn path(error: backstop::TimeoutError)` returning what this function returns"
     )]
-    pub trait HoldsTimeout {
+    pub trait HoldsTimeout<E> {
         /// No type has this: the trait has no implementation, and is there for its message.
         fn missing() -> Missing;
     }
 
     /// The second rule: any other `Result`.
-    pub trait BackstopNoFrom<E> {
+    pub trait BackstopNoFrom<R, E> {
         /// The rule.
         fn backstop_makes(&self) -> Missing
         where
-            E: HoldsTimeout,
+            R: HoldsTimeout<E>,
         {
-            E::missing()
+            R::missing()
         }
     }
 
-    impl<T, E> BackstopNoFrom<E> for &Returned<Result<T, E>> {}
+    impl<T, E> BackstopNoFrom<Result<T, E>, E> for &Returned<Result<T, E>> {}
 }

@@ -8,6 +8,8 @@
 mod choose;
 mod makes;
 mod reads;
+#[cfg(test)]
+mod tests;
 
 use std::error::Error;
 

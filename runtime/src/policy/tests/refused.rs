@@ -218,6 +218,13 @@ fn broken_syntax_and_everything_else_are_reported_together() {
 }
 
 #[test]
+fn a_value_that_is_no_toml_is_not_also_said_to_be_of_the_wrong_type() {
+    let problems = refusals("[defaults]\ntimeout =\nidle = 30 seconds\n");
+    assert_eq!(problems.len(), 2, "{problems:?}");
+    assert!(problems.iter().all(|problem| problem.contains("this is not TOML")), "{problems:?}");
+}
+
+#[test]
 fn the_whole_message_shows_every_place() {
     let text = "[defaults]\ntimout = \"1s\"\n\n[functions.\"trading::api::fetch\"]\ntimeout = \"0s\"\n";
     let expected = "\

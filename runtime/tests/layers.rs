@@ -1,0 +1,229 @@
+//! Retry, breaker, rate limit and bulkhead around a call, on tokio's paused clock.
+
+mod common;
+
+use std::io;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use backstop::{Outcome, Rejection, TimeoutError, TimeoutKind, timeout_async};
+use common::ended;
+use tokio::time::{Instant, sleep};
+
+fn install() {
+    common::install(
+        r#"
+        [defaults]
+        timeout = "500ms"
+
+        [functions."layers.hangs"]
+        retry = { attempts = 3, initial = "none" }
+
+        [functions."layers.fails"]
+        retry = { initial = "100ms", jitter = false }
+
+        [functions."layers.hangs_unlisted"]
+        retry = { attempts = 3, on = ["error"] }
+
+        [functions."layers.out_of_budget"]
+        total = "1s"
+        retry = { attempts = 2, initial = "800ms", max = "800ms", jitter = false }
+
+        [functions."layers.trips"]
+        breaker = { failures = 2, window = "60s", open = "10s" }
+
+        [functions."layers.waits_for_the_probe"]
+        breaker = { failures = 1, window = "60s", open = "1s" }
+        retry = { attempts = 20, initial = "100ms", max = "100ms", jitter = false, on = ["rejected", "error"] }
+
+        [functions."layers.paced"]
+        rate_limit = { permits = 2, per = "1s", wait = "1s" }
+
+        [functions."layers.one_by_one"]
+        timeout = "1s"
+        concurrency = 1
+
+        [functions."layers.gives_its_seat_up"]
+        concurrency = 1
+        retry = { attempts = 2, initial = "1s", jitter = false }
+        "#,
+    );
+}
+
+/// The timeout in an I/O error.
+fn cause(error: &io::Error) -> &TimeoutError {
+    error.get_ref().and_then(|inner| inner.downcast_ref()).unwrap_or_else(|| panic!("no timeout: {error}"))
+}
+
+#[timeout_async(name = "layers.hangs", retry)]
+async fn hangs(calls: &AtomicU32) -> io::Result<()> {
+    calls.fetch_add(1, Ordering::Relaxed);
+    std::future::pending().await
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_limit_of_an_attempt_begins_anew_with_each() {
+    install();
+    let (calls, before) = (AtomicU32::new(0), Instant::now());
+    let error = hangs(&calls).await.unwrap_err();
+    assert_eq!((calls.into_inner(), before.elapsed().as_millis() / 10), (3, 150));
+    assert_eq!((cause(&error).attempt(), cause(&error).attempts()), (3, 3));
+    assert_eq!(ended("layers.hangs", Outcome::Timeout), 1);
+}
+
+#[timeout_async(name = "layers.fails", retry = 5)]
+async fn fails(calls: &AtomicU32) -> io::Result<()> {
+    calls.fetch_add(1, Ordering::Relaxed);
+    Err(io::Error::other("no quote"))
+}
+
+#[tokio::test(start_paused = true)]
+async fn five_retries_are_six_calls_and_the_bodys_own_error_comes_through() {
+    install();
+    let (calls, before) = (AtomicU32::new(0), Instant::now());
+    assert_eq!(fails(&calls).await.unwrap_err().to_string(), "no quote");
+    assert_eq!(calls.into_inner(), 6);
+    // 100, 200, 400, 800 and 1600 ms.
+    assert_eq!(before.elapsed().as_millis() / 100, 31);
+}
+
+#[timeout_async(name = "layers.hangs_unlisted", retry)]
+async fn hangs_unlisted(calls: &AtomicU32) -> io::Result<()> {
+    calls.fetch_add(1, Ordering::Relaxed);
+    std::future::pending().await
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_that_is_not_listed_is_not_tried_again() {
+    install();
+    let calls = AtomicU32::new(0);
+    hangs_unlisted(&calls).await.unwrap_err();
+    assert_eq!(calls.into_inner(), 1);
+}
+
+#[timeout_async(name = "layers.out_of_budget", retry)]
+async fn out_of_budget() -> io::Result<()> {
+    sleep(Duration::from_millis(300)).await;
+    Err(io::Error::other("no quote"))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_that_the_whole_call_has_no_time_for_is_not_slept() {
+    install();
+    let before = Instant::now();
+    assert_eq!(out_of_budget().await.unwrap_err().to_string(), "no quote");
+    assert_eq!(before.elapsed().as_millis() / 10, 30);
+}
+
+#[timeout_async(name = "layers.trips")]
+async fn trips(hang: bool) -> io::Result<u32> {
+    if hang { std::future::pending().await } else { Ok(7) }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_breaker_refuses_calls_until_a_probe_succeeds() {
+    install();
+    for _ in 0..2 {
+        assert_eq!(cause(&trips(true).await.unwrap_err()).kind(), TimeoutKind::Limit);
+    }
+    let before = Instant::now();
+    let refused = trips(false).await.unwrap_err();
+    assert_eq!(cause(&refused).kind(), TimeoutKind::Rejected(Rejection::BreakerOpen));
+    assert!(cause(&refused).set_by().to_string().ends_with(".toml:19"), "{}", cause(&refused).set_by());
+    assert!(before.elapsed().is_zero());
+    sleep(Duration::from_secs(10)).await;
+    assert_eq!(trips(false).await.unwrap(), 7);
+    assert_eq!(trips(false).await.unwrap(), 7);
+    assert_eq!(ended("layers.trips", Outcome::Rejected), 1);
+}
+
+#[timeout_async(name = "layers.waits_for_the_probe", retry)]
+async fn waits_for_the_probe(calls: &AtomicU32) -> io::Result<u32> {
+    match calls.fetch_add(1, Ordering::Relaxed) {
+        0 => Err(io::Error::other("no quote")),
+        _ => Ok(7),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_that_is_listed_is_tried_again_until_the_breaker_lets_it_in() {
+    install();
+    let (calls, before) = (AtomicU32::new(0), Instant::now());
+    assert_eq!(waits_for_the_probe(&calls).await.unwrap(), 7);
+    assert_eq!(calls.into_inner(), 2, "refused attempts never start");
+    assert_eq!(before.elapsed().as_millis() / 100, 10);
+}
+
+#[timeout_async(name = "layers.paced")]
+async fn paced(began: Instant) -> io::Result<u128> {
+    Ok(began.elapsed().as_millis() / 10)
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_beyond_the_rate_wait_for_their_turn_or_are_refused() {
+    install();
+    let now = Instant::now();
+    let calls = [paced(now), paced(now), paced(now), paced(now), paced(now)];
+    let results: Vec<_> = join_all(calls).await;
+    let starts: Vec<_> = results[..4].iter().map(|result| *result.as_ref().unwrap()).collect();
+    assert_eq!(starts, [0, 0, 50, 100]);
+    assert_eq!(cause(results[4].as_ref().unwrap_err()).kind(), TimeoutKind::Rejected(Rejection::RateLimited));
+}
+
+#[timeout_async(name = "layers.one_by_one")]
+async fn one_by_one(inside: &AtomicU32, starts: &AtomicU32) -> io::Result<u32> {
+    starts.fetch_add(1, Ordering::Relaxed);
+    let others = inside.fetch_add(1, Ordering::Relaxed);
+    sleep(Duration::from_millis(600)).await;
+    inside.fetch_sub(1, Ordering::Relaxed);
+    Ok(others)
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_a_seat_beyond_its_limit_never_starts() {
+    install();
+    let (inside, starts) = (AtomicU32::new(0), AtomicU32::new(0));
+    let results = join_all([one_by_one(&inside, &starts), one_by_one(&inside, &starts)]).await;
+    assert_eq!(results[0].as_ref().unwrap(), &0);
+    // Its limit of a second began when it queued; 400 ms were left when its turn came.
+    assert_eq!(cause(results[1].as_ref().unwrap_err()).kind(), TimeoutKind::Limit);
+    let before = starts.load(Ordering::Relaxed);
+    let calls = [one_by_one(&inside, &starts), one_by_one(&inside, &starts), one_by_one(&inside, &starts)];
+    let ok = join_all(calls).await.iter().filter(|result| result.is_ok()).count();
+    assert_eq!((ok, starts.load(Ordering::Relaxed) - before), (1, 2), "the third was still in line at its limit");
+}
+
+#[timeout_async(name = "layers.gives_its_seat_up", retry)]
+async fn gives_its_seat_up(fail: bool, began: Instant) -> io::Result<u128> {
+    if fail && began.elapsed() < Duration::from_millis(500) {
+        return Err(io::Error::other("no quote"));
+    }
+    Ok(began.elapsed().as_millis() / 100)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_pauses_before_its_retry_holds_no_seat() {
+    install();
+    let now = Instant::now();
+    let results = join_all([gives_its_seat_up(true, now), gives_its_seat_up(false, now)]).await;
+    let ends: Vec<_> = results.into_iter().map(Result::unwrap).collect();
+    assert_eq!(ends, [10, 0]);
+}
+
+/// Polls all of them in turn, and gives their results in order.
+async fn join_all<F: Future>(futures: impl IntoIterator<Item = F>) -> Vec<F::Output> {
+    let mut futures: Vec<_> = futures.into_iter().map(Box::pin).collect();
+    let mut results: Vec<Option<F::Output>> = futures.iter().map(|_| None).collect();
+    std::future::poll_fn(move |cx| {
+        for (future, result) in futures.iter_mut().zip(&mut results).filter(|(_, result)| result.is_none()) {
+            if let std::task::Poll::Ready(output) = future.as_mut().poll(cx) {
+                *result = Some(output);
+            }
+        }
+        match results.iter().all(Option::is_some) {
+            true => std::task::Poll::Ready(results.drain(..).flatten().collect()),
+            false => std::task::Poll::Pending,
+        }
+    })
+    .await
+}

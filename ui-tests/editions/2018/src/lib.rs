@@ -1,0 +1,3 @@
+//! Annotated functions in a crate of edition 2018 that calls `backstop` by another name.
+
+include!("../../accepted.rs");
