@@ -1,4 +1,5 @@
 //! Runs of the trading system with trouble: their numbers are those of a run without any.
+#![cfg(not(feature = "disable-decorators"))]
 
 use std::sync::OnceLock;
 
