@@ -138,7 +138,6 @@ impl Call {
             attempt: self.attempt,
         };
         let context = Arc::new(Context {
-            site: self.site,
             policy: Arc::clone(&self.policy),
             attempts: self.attempts,
             clock: self.clock,

@@ -16,7 +16,6 @@ thread_local!(static CURRENT: RefCell<Option<Arc<Context>>> = const { RefCell::n
 /// What a body can learn of the call it runs in.
 #[derive(Clone)]
 pub(crate) struct Context {
-    pub(crate) site: &'static Site,
     pub(crate) policy: Arc<Policy>,
     pub(crate) attempts: u32,
     pub(crate) clock: Clock,
