@@ -78,6 +78,8 @@ pub enum Seen<'t> {
     Buffer(&'t Tensor),
     /// A store; its variables follow.
     Store(&'t VarStore),
+    /// A device on which the function will make tensors.
+    Device(Device),
 }
 
 /// Is shown every tensor of a value: see [`Migrate::visit`].
@@ -162,7 +164,9 @@ impl Rebuild for Tensor {
 
 /// A device that is passed along is replaced too: a function that makes tensors "over there" makes them on the CPU.
 impl Migrate for Device {
-    fn visit(&self, _: &mut Visitor<'_>) {}
+    fn visit(&self, visitor: &mut Visitor<'_>) {
+        (visitor.0)(Seen::Device(*self));
+    }
 
     fn visit_mut(&mut self, visitor: &mut VisitorMut<'_>) {
         (visitor.0)(SeenMut::Device(self));
