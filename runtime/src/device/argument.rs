@@ -8,21 +8,27 @@ use std::marker::PhantomData;
 use super::migrate::{Migrate, Rebuild, Seen, SeenMut, Visitor, VisitorMut};
 use super::moving::{Exchange, Migration, Return};
 
-/// One argument.
-pub trait Argument {
+/// What the body is given while an argument (or all of them) is borrowed for `'x`.
+///
+/// The second parameter is what lets `for<'x>` mean "for each `'x` that the value outlives" instead of `'static`.
+pub trait LendAt<'x, Outlives = &'x Self> {
     /// What the body is given.
-    type Lent<'x>
-    where
-        Self: 'x;
+    type Lent;
+}
 
+/// What the body is given.
+pub type Lent<'x, A> = <A as LendAt<'x>>::Lent;
+
+/// One argument.
+pub trait Argument: for<'x> LendAt<'x> {
     /// Where the copy lives while it is lent.
     type Copy: Default;
 
     /// The argument itself; by-value arguments keep what a second attempt needs.
-    fn lend(&mut self) -> Self::Lent<'_>;
+    fn lend(&mut self) -> Lent<'_, Self>;
 
     /// The argument itself, for a call that has only one attempt.
-    fn give(&mut self) -> Self::Lent<'_> {
+    fn give(&mut self) -> Lent<'_, Self> {
         self.lend()
     }
 
@@ -33,24 +39,19 @@ pub trait Argument {
     fn visit_mut(&mut self, _each: &mut dyn FnMut(SeenMut<'_>)) {}
 
     /// The copy; what [`visit_mut`](Self::visit_mut) shows was exchanged before.
-    fn lend_copy<'x>(&'x mut self, copy: &'x mut Self::Copy, migration: &Migration) -> Self::Lent<'x>;
+    fn lend_copy<'x>(&'x mut self, copy: &'x mut Self::Copy, migration: &Migration) -> Lent<'x, Self>;
 }
 
 /// All arguments of a function: a tuple.
-pub trait Arguments {
-    /// What the body is given.
-    type Lent<'x>
-    where
-        Self: 'x;
-
+pub trait Arguments: for<'x> LendAt<'x> {
     /// Where the copies live while they are lent.
     type Copies: Default;
 
     /// The arguments themselves.
-    fn lend(&mut self) -> Self::Lent<'_>;
+    fn lend(&mut self) -> Lent<'_, Self>;
 
     /// The arguments themselves, for a call that has only one attempt.
-    fn give(&mut self) -> Self::Lent<'_>;
+    fn give(&mut self) -> Lent<'_, Self>;
 
     /// Shows the tensors with the argument's number and whether it was lent by `&mut`.
     fn visit(&self, each: &mut dyn FnMut(usize, bool, Seen<'_>));
@@ -59,7 +60,7 @@ pub trait Arguments {
     fn visit_mut(&mut self, each: &mut dyn FnMut(SeenMut<'_>));
 
     /// The copies.
-    fn lend_copies<'x>(&'x mut self, copies: &'x mut Self::Copies, migration: &Migration) -> Self::Lent<'x>;
+    fn lend_copies<'x>(&'x mut self, copies: &'x mut Self::Copies, migration: &Migration) -> Lent<'x, Self>;
 }
 
 /// Puts the copies in the place of what is lent by `&mut`.
@@ -77,16 +78,19 @@ pub(crate) fn put_back<A: Arguments>(arguments: &mut A, exchange: Exchange, migr
 
 macro_rules! tuples {
     ($(($($name:ident $index:tt),*))*) => {$(
+        impl<'x, $($name: LendAt<'x>),*> LendAt<'x> for ($($name,)*) {
+            type Lent = ($(Lent<'x, $name>,)*);
+        }
+
         #[allow(unused_variables, clippy::unused_unit)]
         impl<$($name: Argument),*> Arguments for ($($name,)*) {
-            type Lent<'x> = ($($name::Lent<'x>,)*) where Self: 'x;
             type Copies = ($($name::Copy,)*);
 
-            fn lend(&mut self) -> Self::Lent<'_> {
+            fn lend(&mut self) -> Lent<'_, Self> {
                 ($(self.$index.lend(),)*)
             }
 
-            fn give(&mut self) -> Self::Lent<'_> {
+            fn give(&mut self) -> Lent<'_, Self> {
                 ($(self.$index.give(),)*)
             }
 
@@ -98,7 +102,7 @@ macro_rules! tuples {
                 $(self.$index.visit_mut(each);)*
             }
 
-            fn lend_copies<'x>(&'x mut self, copies: &'x mut Self::Copies, migration: &Migration) -> Self::Lent<'x> {
+            fn lend_copies<'x>(&'x mut self, copies: &'x mut Self::Copies, migration: &Migration) -> Lent<'x, Self> {
                 ($(self.$index.lend_copy(&mut copies.$index, migration),)*)
             }
         }
@@ -255,14 +259,14 @@ impl<T: Clone> Again for T {
 /// A tensor argument by `&`: the body is lent the copy.
 pub struct Shared<'a, T>(&'a T);
 
+impl<'x, T: Rebuild> LendAt<'x> for Shared<'_, T> {
+    type Lent = &'x T;
+}
+
 impl<T: Rebuild> Argument for Shared<'_, T> {
-    type Lent<'x>
-        = &'x T
-    where
-        Self: 'x;
     type Copy = Option<T>;
 
-    fn lend(&mut self) -> Self::Lent<'_> {
+    fn lend(&mut self) -> Lent<'_, Self> {
         self.0
     }
 
@@ -270,7 +274,7 @@ impl<T: Rebuild> Argument for Shared<'_, T> {
         visit_one(self.0, false, each);
     }
 
-    fn lend_copy<'x>(&'x mut self, copy: &'x mut Self::Copy, migration: &Migration) -> Self::Lent<'x> {
+    fn lend_copy<'x>(&'x mut self, copy: &'x mut Self::Copy, migration: &Migration) -> Lent<'x, Self> {
         copy.insert(migration.rebuild(|moves| self.0.rebuild(moves)))
     }
 }
@@ -278,14 +282,14 @@ impl<T: Rebuild> Argument for Shared<'_, T> {
 /// A tensor argument by `&mut`: the copies stand in its places during the attempt.
 pub struct Exclusive<'a, T>(&'a mut T);
 
+impl<'x, T: Migrate> LendAt<'x> for Exclusive<'_, T> {
+    type Lent = &'x mut T;
+}
+
 impl<T: Migrate> Argument for Exclusive<'_, T> {
-    type Lent<'x>
-        = &'x mut T
-    where
-        Self: 'x;
     type Copy = ();
 
-    fn lend(&mut self) -> Self::Lent<'_> {
+    fn lend(&mut self) -> Lent<'_, Self> {
         self.0
     }
 
@@ -297,7 +301,7 @@ impl<T: Migrate> Argument for Exclusive<'_, T> {
         self.0.visit_mut(&mut VisitorMut::new(each));
     }
 
-    fn lend_copy<'x>(&'x mut self, (): &'x mut (), _: &Migration) -> Self::Lent<'x> {
+    fn lend_copy<'x>(&'x mut self, (): &'x mut (), _: &Migration) -> Lent<'x, Self> {
         self.0
     }
 }
@@ -305,14 +309,14 @@ impl<T: Migrate> Argument for Exclusive<'_, T> {
 /// A slice of tensors.
 pub struct Slice<'a, T>(&'a [T]);
 
+impl<'x, T: Rebuild> LendAt<'x> for Slice<'_, T> {
+    type Lent = &'x [T];
+}
+
 impl<T: Rebuild> Argument for Slice<'_, T> {
-    type Lent<'x>
-        = &'x [T]
-    where
-        Self: 'x;
     type Copy = Vec<T>;
 
-    fn lend(&mut self) -> Self::Lent<'_> {
+    fn lend(&mut self) -> Lent<'_, Self> {
         self.0
     }
 
@@ -320,7 +324,7 @@ impl<T: Rebuild> Argument for Slice<'_, T> {
         self.0.iter().for_each(|value| visit_one(value, false, each));
     }
 
-    fn lend_copy<'x>(&'x mut self, copy: &'x mut Self::Copy, migration: &Migration) -> Self::Lent<'x> {
+    fn lend_copy<'x>(&'x mut self, copy: &'x mut Self::Copy, migration: &Migration) -> Lent<'x, Self> {
         *copy = migration.rebuild(|moves| self.0.iter().map(|value| value.rebuild(moves)).collect());
         copy
     }
@@ -329,14 +333,14 @@ impl<T: Rebuild> Argument for Slice<'_, T> {
 /// A slice of tensors by `&mut`.
 pub struct SliceMut<'a, T>(&'a mut [T]);
 
+impl<'x, T: Migrate> LendAt<'x> for SliceMut<'_, T> {
+    type Lent = &'x mut [T];
+}
+
 impl<T: Migrate> Argument for SliceMut<'_, T> {
-    type Lent<'x>
-        = &'x mut [T]
-    where
-        Self: 'x;
     type Copy = ();
 
-    fn lend(&mut self) -> Self::Lent<'_> {
+    fn lend(&mut self) -> Lent<'_, Self> {
         self.0
     }
 
@@ -348,7 +352,7 @@ impl<T: Migrate> Argument for SliceMut<'_, T> {
         self.0.iter_mut().for_each(|value| value.visit_mut(&mut VisitorMut::new(each)));
     }
 
-    fn lend_copy<'x>(&'x mut self, (): &'x mut (), _: &Migration) -> Self::Lent<'x> {
+    fn lend_copy<'x>(&'x mut self, (): &'x mut (), _: &Migration) -> Lent<'x, Self> {
         self.0
     }
 }
@@ -375,14 +379,14 @@ impl<T> Default for RefCopies<T> {
     }
 }
 
+impl<'x, T: Rebuild> LendAt<'x> for RefSlice<'_, '_, T> {
+    type Lent = &'x [&'x T];
+}
+
 impl<T: Rebuild> Argument for RefSlice<'_, '_, T> {
-    type Lent<'x>
-        = &'x [&'x T]
-    where
-        Self: 'x;
     type Copy = RefCopies<T>;
 
-    fn lend(&mut self) -> Self::Lent<'_> {
+    fn lend(&mut self) -> Lent<'_, Self> {
         self.0
     }
 
@@ -390,7 +394,7 @@ impl<T: Rebuild> Argument for RefSlice<'_, '_, T> {
         self.0.iter().for_each(|value| visit_one(*value, false, each));
     }
 
-    fn lend_copy<'x>(&'x mut self, copy: &'x mut Self::Copy, migration: &Migration) -> Self::Lent<'x> {
+    fn lend_copy<'x>(&'x mut self, copy: &'x mut Self::Copy, migration: &Migration) -> Lent<'x, Self> {
         copy.values = migration.rebuild(|moves| self.0.iter().map(|value| value.rebuild(moves)).collect());
         copy.addresses = copy.values.iter().map(|value| Address(value.into())).collect();
         // SAFETY: `Address` is one non-null pointer, as a reference is, and each points to a value that is borrowed, unmoved and
@@ -402,14 +406,14 @@ impl<T: Rebuild> Argument for RefSlice<'_, '_, T> {
 /// `Option<&T>`.
 pub struct OptionalRef<'a, T>(Option<&'a T>);
 
+impl<'x, T: Rebuild> LendAt<'x> for OptionalRef<'_, T> {
+    type Lent = Option<&'x T>;
+}
+
 impl<T: Rebuild> Argument for OptionalRef<'_, T> {
-    type Lent<'x>
-        = Option<&'x T>
-    where
-        Self: 'x;
     type Copy = Option<T>;
 
-    fn lend(&mut self) -> Self::Lent<'_> {
+    fn lend(&mut self) -> Lent<'_, Self> {
         self.0
     }
 
@@ -417,7 +421,7 @@ impl<T: Rebuild> Argument for OptionalRef<'_, T> {
         self.0.iter().for_each(|value| visit_one(*value, false, each));
     }
 
-    fn lend_copy<'x>(&'x mut self, copy: &'x mut Self::Copy, migration: &Migration) -> Self::Lent<'x> {
+    fn lend_copy<'x>(&'x mut self, copy: &'x mut Self::Copy, migration: &Migration) -> Lent<'x, Self> {
         *copy = migration.rebuild(|moves| self.0.map(|value| value.rebuild(moves)));
         copy.as_ref()
     }
@@ -426,14 +430,14 @@ impl<T: Rebuild> Argument for OptionalRef<'_, T> {
 /// `Option<&mut T>`.
 pub struct OptionalMut<'a, T>(Option<&'a mut T>);
 
+impl<'x, T: Migrate> LendAt<'x> for OptionalMut<'_, T> {
+    type Lent = Option<&'x mut T>;
+}
+
 impl<T: Migrate> Argument for OptionalMut<'_, T> {
-    type Lent<'x>
-        = Option<&'x mut T>
-    where
-        Self: 'x;
     type Copy = ();
 
-    fn lend(&mut self) -> Self::Lent<'_> {
+    fn lend(&mut self) -> Lent<'_, Self> {
         self.0.as_deref_mut()
     }
 
@@ -445,7 +449,7 @@ impl<T: Migrate> Argument for OptionalMut<'_, T> {
         self.0.iter_mut().for_each(|value| value.visit_mut(&mut VisitorMut::new(each)));
     }
 
-    fn lend_copy<'x>(&'x mut self, (): &'x mut (), _: &Migration) -> Self::Lent<'x> {
+    fn lend_copy<'x>(&'x mut self, (): &'x mut (), _: &Migration) -> Lent<'x, Self> {
         self.0.as_deref_mut()
     }
 }
@@ -461,11 +465,11 @@ impl<T: Rebuild> Owned<T> {
 
 const GIVEN: &str = "an argument is given away only by a call that has one attempt";
 
+impl<'x, T: Rebuild> LendAt<'x> for Owned<T> {
+    type Lent = T;
+}
+
 impl<T: Rebuild> Argument for Owned<T> {
-    type Lent<'x>
-        = T
-    where
-        Self: 'x;
     type Copy = ();
 
     fn lend(&mut self) -> T {
@@ -488,11 +492,11 @@ impl<T: Rebuild> Argument for Owned<T> {
 /// A reference to something without tensors.
 pub struct Ref<'a, T: ?Sized>(&'a T);
 
+impl<'x, 'a, T: ?Sized> LendAt<'x> for Ref<'a, T> {
+    type Lent = &'a T;
+}
+
 impl<'a, T: ?Sized> Argument for Ref<'a, T> {
-    type Lent<'x>
-        = &'a T
-    where
-        Self: 'x;
     type Copy = ();
 
     fn lend(&mut self) -> &'a T {
@@ -507,18 +511,18 @@ impl<'a, T: ?Sized> Argument for Ref<'a, T> {
 /// An exclusive reference to something without tensors.
 pub struct Mut<'a, T: ?Sized>(&'a mut T);
 
+impl<'x, T: ?Sized> LendAt<'x> for Mut<'_, T> {
+    type Lent = &'x mut T;
+}
+
 impl<T: ?Sized> Argument for Mut<'_, T> {
-    type Lent<'x>
-        = &'x mut T
-    where
-        Self: 'x;
     type Copy = ();
 
-    fn lend(&mut self) -> Self::Lent<'_> {
+    fn lend(&mut self) -> Lent<'_, Self> {
         self.0
     }
 
-    fn lend_copy<'x>(&'x mut self, (): &'x mut (), _: &Migration) -> Self::Lent<'x> {
+    fn lend_copy<'x>(&'x mut self, (): &'x mut (), _: &Migration) -> Lent<'x, Self> {
         self.0
     }
 }
@@ -526,11 +530,11 @@ impl<T: ?Sized> Argument for Mut<'_, T> {
 /// A value without tensors.
 pub struct Cloned<T>(Option<T>);
 
+impl<'x, T: Again> LendAt<'x> for Cloned<T> {
+    type Lent = T;
+}
+
 impl<T: Again> Argument for Cloned<T> {
-    type Lent<'x>
-        = T
-    where
-        Self: 'x;
     type Copy = ();
 
     fn lend(&mut self) -> T {

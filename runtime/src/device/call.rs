@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::panic::{panic_any, resume_unwind};
 
-use super::argument::{self, Arguments};
+use super::argument::{self, Arguments, Lent};
 use super::attempt::{self, Ended};
 use super::classify::{self, Class, Fault};
 use super::health::Route;
@@ -218,7 +218,7 @@ impl<'c, A: Arguments> OnCpu<'c, A> {
         Self { call, arguments, migration, exchange }
     }
 
-    pub(super) fn lend<'x>(&'x mut self, copies: &'x mut A::Copies) -> A::Lent<'x> {
+    pub(super) fn lend<'x>(&'x mut self, copies: &'x mut A::Copies) -> Lent<'x, A> {
         self.arguments.lend_copies(copies, self.migration)
     }
 

@@ -89,11 +89,11 @@ impl Health {
         true
     }
 
-    /// The device did the work; whether the function had started on the CPU until now.
+    /// The device did the work, so earlier faults count no more; whether the function had started on the CPU until now.
     pub(crate) fn succeeded(&mut self, signature: u64) -> bool {
-        let before = self.entries.len();
-        self.entries.retain(|entry| entry.signature != signature || entry.state == State::Watched);
-        before != self.entries.len()
+        let was_routed = self.entries.iter().any(|entry| entry.signature == signature && entry.state != State::Watched);
+        self.entries.retain(|entry| entry.signature != signature);
+        was_routed
     }
 
     /// A probe ended without an answer about the device: the next call probes again.

@@ -18,7 +18,9 @@ mod routes;
 mod snapshot;
 mod torch;
 
-pub use argument::{Again, Argument, Arguments, ByClone, ByMigrate, ByReference, ByRefs, BySkipped, BySlice, ByValue, Of, of};
+pub use argument::{
+    Again, Argument, Arguments, ByClone, ByMigrate, ByReference, ByRefs, BySkipped, BySlice, ByValue, LendAt, Lent, Of, of,
+};
 pub use field::{Field, FieldBorrowed, FieldCloned, FieldMoved, FieldStuck, field};
 pub use migrate::{Migrate, Moves, Rebuild, Visitor, VisitorMut};
 pub use result::{
@@ -53,7 +55,7 @@ where
     A: Arguments,
     E: Errors<R>,
     T: Tensors<R>,
-    F: for<'x> FnMut(A::Lent<'x>) -> R,
+    F: for<'x> FnMut(Lent<'x, A>) -> R,
 {
     let counted = Counted::new(site);
     let returned = match Call::begin(site, names, &mut arguments) {
@@ -77,7 +79,7 @@ where
     A: Arguments,
     E: Errors<R>,
     T: Tensors<R>,
-    F: for<'x> FnMut(A::Lent<'x>) -> R,
+    F: for<'x> FnMut(Lent<'x, A>) -> R,
 {
     let migration = match call.migrate(arguments) {
         Ok(migration) => migration,
@@ -111,7 +113,7 @@ where
     A: Arguments,
     E: Errors<R>,
     T: Tensors<R>,
-    F: for<'x> AsyncFnMut(A::Lent<'x>) -> R,
+    F: for<'x> AsyncFnMut(Lent<'x, A>) -> R,
 {
     let counted = Counted::new(site);
     let returned = match Call::begin(site, names, &mut arguments) {
@@ -147,7 +149,7 @@ where
     A: Arguments,
     E: Errors<R>,
     T: Tensors<R>,
-    F: for<'x> AsyncFnMut(A::Lent<'x>) -> R,
+    F: for<'x> AsyncFnMut(Lent<'x, A>) -> R,
 {
     let migration = match call.migrate(arguments) {
         Ok(migration) => migration,

@@ -167,30 +167,38 @@ pub(crate) fn without_gradients<T>(work: impl FnOnce() -> T) -> T {
 /// The autocast flags of this thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Autocast {
-    enabled: c_int,
     nesting: c_int,
+    enabled: bool,
 }
 
 impl Autocast {
     /// As they are now.
     pub(crate) fn now() -> Self {
-        // SAFETY: both counters belong to this thread, and the pair of calls leaves the nesting as it was.
-        unsafe {
-            torch_sys::at_autocast_increment_nesting();
-            Self { enabled: torch_sys::at_autocast_is_enabled(), nesting: torch_sys::at_autocast_decrement_nesting() }
-        }
+        let nesting = nesting();
+        // SAFETY: the call reads a flag of this thread. It warns of its own age, so it is only asked inside of `tch::autocast`, which asks too.
+        let enabled = nesting > 0 && unsafe { torch_sys::at_autocast_is_enabled() != 0 };
+        Self { nesting, enabled }
     }
 
     /// Puts them back, after a panic has left a `tch::autocast` half-way.
     pub(crate) fn restore(self) {
-        // SAFETY: as in `now`; the nesting is only ever lowered to what it was.
+        let left = nesting() - self.nesting;
+        // SAFETY: both calls change a flag of this thread, and set it to what it was.
         unsafe {
-            let mut nesting = Self::now().nesting;
-            while nesting > self.nesting {
-                nesting = torch_sys::at_autocast_decrement_nesting();
+            (0..left).for_each(|_| _ = torch_sys::at_autocast_decrement_nesting());
+            if left > 0 {
+                torch_sys::at_autocast_set_enabled(c_int::from(self.enabled));
             }
-            torch_sys::at_autocast_set_enabled(self.enabled);
         }
+    }
+}
+
+/// How many `tch::autocast` this thread is in.
+fn nesting() -> c_int {
+    // SAFETY: the counter belongs to this thread, and the pair of calls leaves it as it was.
+    unsafe {
+        torch_sys::at_autocast_increment_nesting();
+        torch_sys::at_autocast_decrement_nesting()
     }
 }
 
