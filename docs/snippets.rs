@@ -27,6 +27,7 @@ pages! {
     getting_started "src/guide/getting-started.md"
     limits "src/guide/limits.md"
     retry_and_fallback "src/guide/retry-and-fallback.md"
+    policies "src/guide/policies.md"
     testing "src/guide/testing.md"
 }
 
