@@ -35,6 +35,7 @@ pub use kept::incidents;
 pub use kind::IncidentKind;
 pub(crate) use kind::SEVERITIES;
 pub use program::Program;
+#[cfg(feature = "prometheus")]
 pub(crate) use render::tree;
 pub use report::{FunctionProgress, Incident, RecentEvent};
 pub use system::{Pressure, SystemState};

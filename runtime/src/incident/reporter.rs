@@ -7,7 +7,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -22,12 +21,8 @@ use crate::metrics::{self, process, tally};
 use crate::notify;
 use crate::policy::{self, Severity, Watch};
 
-/// How often the policy file is looked at; other periodic work runs every second time.
+/// How often the policy file is looked at; metrics are handed over every second time.
 const BEAT: Duration = Duration::from_millis(500);
-
-type Periodic = Box<dyn FnMut() + Send>;
-
-static PERIODIC: Mutex<Vec<Periodic>> = Mutex::new(Vec::new());
 
 /// Starts the thread, once. Where none can be started, the next call tries again; until then work waits in its bounded queue.
 pub(crate) fn ensure_started() {
@@ -50,11 +45,6 @@ pub(crate) fn ensure_started() {
         }
         Err(_) => inbox::put_back(receiver),
     }
-}
-
-/// Runs `work` once a second on the reporter's thread. It should be brief: reports wait for it.
-pub(crate) fn every_second(work: impl FnMut() + Send + 'static) {
-    lock(&PERIODIC).push(Box::new(work));
 }
 
 /// Waits until everything that was posted before is reported, stored and handed to its channels; `false` when `timeout` came first.
@@ -100,7 +90,7 @@ impl Reporter {
         survive(|| self.reloads.poll(Tick::now()));
         self.beats += 1;
         if self.beats.is_multiple_of(2) {
-            periodic();
+            survive(flush_metrics);
         }
     }
 
@@ -161,8 +151,7 @@ impl Reloads {
     fn poll(&mut self, now: Tick) {
         let path = policy::path();
         if path != self.path {
-            // Policies from a text have a name that is no file: there is nothing to watch.
-            self.watch = path.as_deref().filter(|path| path.exists()).and_then(|_| Watch::of_active());
+            self.watch = Watch::of_active();
             self.path = path;
         }
         if let Some(watch) = &mut self.watch {
@@ -207,16 +196,10 @@ fn log(incident: &Incident) {
     }
 }
 
-fn periodic() {
-    survive(metrics::flush);
+fn flush_metrics() {
+    metrics::flush();
     #[cfg(feature = "prometheus")]
-    survive(metrics::exporter::fold);
-    // Taken out while they run, so that work may register work.
-    let mut all = std::mem::take(&mut *lock(&PERIODIC));
-    all.iter_mut().for_each(survive);
-    let mut registered = lock(&PERIODIC);
-    all.append(&mut registered);
-    *registered = all;
+    metrics::exporter::fold();
 }
 
 /// Runs `work`; a panic (of a subscriber, a recorder, a hook) is counted and ends nothing.
@@ -226,6 +209,16 @@ fn survive(work: impl FnOnce()) {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::names::DROPPED_WHAT;
+
+    #[test]
+    fn a_panic_on_the_reporters_thread_is_counted_and_ends_nothing() {
+        let count = || process::dropped(DROPPED_WHAT.iter().position(|what| *what == "reporter_panic").unwrap());
+        let before = count();
+        survive(|| panic!("a subscriber with a bug"));
+        assert!(count() > before);
+    }
 }

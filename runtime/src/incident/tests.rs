@@ -65,23 +65,6 @@ fn five_hundred_findings_of_a_function_are_one_report_and_five_hundred_in_the_me
 }
 
 #[test]
-fn a_panic_in_periodic_work_ends_nothing() {
-    use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-    static RAN: AtomicU64 = AtomicU64::new(0);
-    reporter::every_second(|| {
-        RAN.fetch_add(1, Relaxed);
-        assert!(RAN.load(Relaxed) != 1, "the first run panics, as this test wants it");
-    });
-    reporter::ensure_started();
-    let deadline = std::time::Instant::now() + LONG;
-    while RAN.load(Relaxed) < 2 {
-        assert!(std::time::Instant::now() < deadline);
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    assert!(flush(LONG));
-}
-
-#[test]
 fn the_summary_of_every_kind_names_the_function_or_the_process() {
     for kind in IncidentKind::ALL {
         let summary = incident(1, kind).summary();

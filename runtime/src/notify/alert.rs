@@ -9,22 +9,23 @@ use super::Notification;
 /// The labels say which alert it is, so that Alertmanager groups repeats of one function and kind; what differs from one incident
 /// to the next stands in the annotations.
 pub(super) fn alerts(notification: &Notification) -> Value {
+    let incident = &notification.incident;
     json!([{
         "labels": {
             "alertname": "BackstopIncident",
-            "job": notification.program,
-            "function": notification.function,
-            "kind": notification.kind,
-            "severity": notification.severity.as_str(),
+            "job": incident.program.name,
+            "function": incident.function,
+            "kind": incident.kind.as_str(),
+            "severity": incident.severity.as_str(),
         },
         "annotations": {
-            "summary": notification.summary,
-            "cause": notification.cause,
-            "incident": notification.id.to_string(),
-            "repeats": notification.repeats.to_string(),
+            "summary": incident.summary(),
+            "cause": incident.cause,
+            "incident": notification.id().to_string(),
+            "repeats": incident.repeats.to_string(),
             "description": notification.text,
         },
-        "startsAt": humantime::format_rfc3339_millis(notification.time).to_string(),
+        "startsAt": humantime::format_rfc3339_millis(incident.time).to_string(),
     }])
 }
 

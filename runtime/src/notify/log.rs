@@ -10,8 +10,9 @@ pub(super) struct Log;
 
 impl Sink for Log {
     fn deliver(&mut self, notification: &Notification) -> Result<(), String> {
-        let Notification { id, kind, function, text, repeats, .. } = notification;
-        match notification.severity {
+        let Notification { incident, text, .. } = notification;
+        let (id, kind, function, repeats) = (notification.id(), incident.kind.as_str(), incident.function, incident.repeats);
+        match incident.severity {
             Severity::Info => info!(target: "backstop::incident", incident = id, kind, function, repeats, "{text}"),
             Severity::Warning => warn!(target: "backstop::incident", incident = id, kind, function, repeats, "{text}"),
             Severity::Error | Severity::Critical => {

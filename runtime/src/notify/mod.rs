@@ -3,6 +3,7 @@
 //! Each channel has a bounded queue and a thread of its own, so that one that hangs delays neither the reporter nor another
 //! channel. What does not fit is dropped and counted; what fails is tried again, and counted when it fails for good.
 
+#[cfg(feature = "webhook")]
 mod alert;
 mod command;
 mod file;

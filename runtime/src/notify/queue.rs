@@ -112,7 +112,7 @@ impl Worker {
         while let Ok(notification) = queue.recv() {
             if let Err(error) = self.deliver(&notification) {
                 process::drop_one("notification_failed");
-                let (channel, incident) = (&*self.channel, notification.id);
+                let (channel, incident) = (&*self.channel, notification.id());
                 // A subscriber that panics must not end the channel.
                 let log = || warn!(target: "backstop::incident", channel, incident, error, "notification given up");
                 let _ = catch_unwind(AssertUnwindSafe(log));
@@ -164,7 +164,7 @@ mod tests {
     impl Sink for Scripted {
         fn deliver(&mut self, notification: &Notification) -> Result<(), String> {
             self.script.pop().map_or(Ok(()), |step| step())?;
-            self.delivered.fetch_add(notification.id, Ordering::Relaxed);
+            self.delivered.fetch_add(notification.id(), Ordering::Relaxed);
             Ok(())
         }
     }

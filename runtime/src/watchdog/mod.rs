@@ -1,7 +1,9 @@
 //! The thread that looks after every running call, from outside every runtime and without a lock of theirs.
 //!
-//! `judge` decides (pure: what is known and the time → what is due), `sweep` applies it to the whole table, this file is the thread.
+//! `judge` decides (pure: what is known and the time → what is due), `sweep` applies it to the whole table, `blocked` knows the polls
+//! that do not return, `alarm` sleeps without a timer; this file is the thread.
 
+mod alarm;
 mod blocked;
 mod finding;
 mod judge;
@@ -12,6 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering::*};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
+pub(crate) use alarm::{Alarm, sleep_until};
 pub(crate) use judge::{Expiry, next};
 pub(crate) use sweep::expire;
 

@@ -18,7 +18,7 @@ pub use choose::{makes_alone, makes_or_else, reads_alone, reads_or_else};
 pub use makes::{ByFrom, Calling, Lifting, Makes, Missing};
 pub use reads::{Lifts, Lone, Printed, Reads, Shown, Silent, Sourced, Value};
 
-use super::TimeoutError;
+use crate::outcome::TimeoutError;
 
 /// How the guard reads and makes values of a function's return type `R`.
 pub trait Returns<R>: Copy {
