@@ -10,9 +10,13 @@
 //!     static __BACKSTOP_DEVICE_SITE: … = Site::safe_mps_op("…::policy_loss").at(…);
 //!     submit! { Submitted(&__BACKSTOP_DEVICE_SITE) }
 //!     let (returns, arguments) = { …how the types are read and held… };
-//!     run(&__BACKSTOP_DEVICE_SITE, &["net", "batch"], returns, arguments, |(net, batch)| -> Result<Tensor, TchError> { body })
+//!     let returned = run(&__BACKSTOP_DEVICE_SITE, &["net", "batch"], returns, arguments, |(net, batch)| -> Result<Tensor, TchError> { body });
+//!     returned
 //! }
 //! ```
+//! A `&mut` argument is lent as `&mut *argument`, and looked at once more after the call: so the compiler proves that nothing keeps
+//! it, which the second attempt relies on.
+//!
 //! An `async fn` gives an async closure to `run_async`. How an argument is held depends on its type, which only the compiler
 //! knows: `(&&&&&&of(&net)).kind()` chooses, see `device/argument.rs` in the runtime.
 
@@ -23,7 +27,7 @@ use syn::{FnArg, ReceiverKind, ReturnType, Type};
 
 use super::parse::Arguments;
 use crate::function::Function;
-use crate::parameters::Parameters;
+use crate::parameters::{Parameters, Passing};
 use crate::receiver;
 use crate::shape::{error_may_borrow, nameable};
 use crate::site::Site;
@@ -37,6 +41,7 @@ pub fn expand(arguments: &Arguments, function: &Function, block: &Group) -> Toke
     let passed = passed(function, &parameters);
     let names = passed.iter().map(|argument| &argument.shown);
     let (returns, held) = (returns(krate, function), passed.iter().map(|argument| argument.held(krate)));
+    let released = passed.iter().filter(|argument| argument.exclusive).map(|Passed { name, .. }| quote!(let _ = &*#name;));
     let (body, wait) = (body(function, &passed, block), function.sig.asyncness.map(|_| quote!(.await)));
     let run = if wait.is_some() { quote!(run_async) } else { quote!(run) };
     let mut named = function.clone();
@@ -53,7 +58,9 @@ pub fn expand(arguments: &Arguments, function: &Function, block: &Group) -> Toke
                 };
                 (#returns, (#(#held,)*))
             };
-            #krate::private::device::#run(&#ident, &[#(#names),*], returns, arguments, #body) #wait
+            let returned = #krate::private::device::#run(&#ident, &[#(#names),*], returns, arguments, #body) #wait;
+            #(#released)*
+            returned
         }
     }
 }
@@ -67,12 +74,15 @@ struct Passed {
     /// What the body binds it to.
     pat: TokenStream,
     span: Span,
+    /// By `&mut`.
+    exclusive: bool,
 }
 
 impl Passed {
     fn held(&self, krate: &syn::Path) -> TokenStream {
         let (name, span) = (&self.name, self.span.resolved_at(Span::mixed_site()));
-        quote_spanned!(span=> (&&&&&&#krate::private::device::of(&#name)).kind().hold(#name))
+        let lent = if self.exclusive { quote_spanned!(span=> &mut *#name) } else { name.clone() };
+        quote_spanned!(span=> (&&&&&&#krate::private::device::of(&#name)).kind().hold(#lent))
     }
 }
 
@@ -88,13 +98,20 @@ fn passed(function: &Function, parameters: &Parameters) -> Vec<Passed> {
             ReceiverKind::Typed(_, ty) => ty.span(),
             _ => receiver.self_token.span(),
         };
-        Passed { shown: "self".to_owned(), name: receiver.self_token.to_token_stream(), pat: quote!(#mutability #this), span }
+        Passed {
+            shown: "self".to_owned(),
+            name: receiver.self_token.to_token_stream(),
+            pat: quote!(#mutability #this),
+            span,
+            exclusive: parameters.receiver == Some(Passing::Exclusive),
+        }
     });
     let rest = parameters.list.iter().map(|parameter| Passed {
         shown: parameter.pat.to_token_stream().to_string(),
         name: parameter.name.to_token_stream(),
         pat: parameter.pat.to_token_stream(),
         span: parameter.ty.span(),
+        exclusive: parameter.passing == Passing::Exclusive,
     });
     receiver.into_iter().chain(rest).collect()
 }

@@ -10,8 +10,9 @@ use super::moving::{Exchange, Migration, Return};
 
 /// What the body is given while an argument (or all of them) is borrowed for `'x`.
 ///
-/// The second parameter is what lets `for<'x>` mean "for each `'x` that the value outlives" instead of `'static`.
-pub trait LendAt<'x, Outlives = &'x Self> {
+/// No bound says that the value outlives `'x`: in a future that is sent between threads the compiler forgets such bounds. Hence
+/// [`Migrate`] is `'static`, and [`Mut`] lends for longer than it is borrowed.
+pub trait LendAt<'x> {
     /// What the body is given.
     type Lent;
 }
@@ -509,21 +510,31 @@ impl<'a, T: ?Sized> Argument for Ref<'a, T> {
 }
 
 /// An exclusive reference to something without tensors.
+///
+/// Each attempt is lent the whole `'a`. The expansion makes the reference by reborrowing a parameter that it uses again after the call,
+/// so nothing that outlives an attempt (another argument, the result) can hold it.
 pub struct Mut<'a, T: ?Sized>(&'a mut T);
 
-impl<'x, T: ?Sized> LendAt<'x> for Mut<'_, T> {
-    type Lent = &'x mut T;
+impl<'a, T: ?Sized> Mut<'a, T> {
+    fn again(&mut self) -> &'a mut T {
+        // SAFETY: the attempt before has ended, and with it every use of what it was lent: see the type.
+        unsafe { &mut *std::ptr::from_mut(self.0) }
+    }
 }
 
-impl<T: ?Sized> Argument for Mut<'_, T> {
+impl<'a, T: ?Sized> LendAt<'_> for Mut<'a, T> {
+    type Lent = &'a mut T;
+}
+
+impl<'a, T: ?Sized> Argument for Mut<'a, T> {
     type Copy = ();
 
-    fn lend(&mut self) -> Lent<'_, Self> {
-        self.0
+    fn lend(&mut self) -> &'a mut T {
+        self.again()
     }
 
-    fn lend_copy<'x>(&'x mut self, (): &'x mut (), _: &Migration) -> Lent<'x, Self> {
-        self.0
+    fn lend_copy<'x>(&'x mut self, (): &'x mut (), _: &Migration) -> &'a mut T {
+        self.again()
     }
 }
 

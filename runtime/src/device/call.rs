@@ -78,7 +78,7 @@ impl Call {
 
     /// The fault that the body is to fail with instead of running.
     #[cfg(feature = "inject")]
-    pub(super) fn inject<R, E: Errors<R>>(&self, errors: E) -> Option<R> {
+    pub(super) fn inject<R, E: Errors<R>>(&mut self, errors: E) -> Option<R> {
         match crate::inject::before(self.site)? {
             crate::inject::Fault::Device(text) => Some(fail(errors, &text)),
             other => match other.run_blocking() {
@@ -90,7 +90,7 @@ impl Call {
 
     /// Without the feature `inject` nothing is injected.
     #[cfg(not(feature = "inject"))]
-    pub(super) fn inject<R, E: Errors<R>>(&self, _: E) -> Option<R> {
+    pub(super) fn inject<R, E: Errors<R>>(&mut self, _: E) -> Option<R> {
         None
     }
 
@@ -206,20 +206,20 @@ impl Call {
 
 /// The attempt on the CPU: while it lives, copies stand in the places of what was lent by `&mut`.
 pub(super) struct OnCpu<'c, A: Arguments> {
-    call: &'c Call,
+    call: &'c mut Call,
     arguments: &'c mut A,
-    migration: &'c Migration,
+    migration: Migration,
     exchange: Option<Exchange>,
 }
 
 impl<'c, A: Arguments> OnCpu<'c, A> {
-    pub(super) fn new(call: &'c Call, arguments: &'c mut A, migration: &'c Migration) -> Self {
-        let exchange = Some(argument::exchange(arguments, migration));
+    pub(super) fn new(call: &'c mut Call, arguments: &'c mut A, migration: Migration) -> Self {
+        let exchange = Some(argument::exchange(arguments, &migration));
         Self { call, arguments, migration, exchange }
     }
 
     pub(super) fn lend<'x>(&'x mut self, copies: &'x mut A::Copies) -> Lent<'x, A> {
-        self.arguments.lend_copies(copies, self.migration)
+        self.arguments.lend_copies(copies, &self.migration)
     }
 
     /// Brings changes and results home, or undoes everything.
@@ -252,7 +252,7 @@ impl<'c, A: Arguments> OnCpu<'c, A> {
             };
         }
         if let Some(exchange) = self.exchange.take() {
-            argument::put_back(self.arguments, exchange, self.migration, true);
+            argument::put_back(self.arguments, exchange, &self.migration, true);
         }
         let send = !self.call.site.settings().result_on_cpu;
         let mut kept = None;
@@ -282,7 +282,7 @@ impl<'c, A: Arguments> OnCpu<'c, A> {
 
     fn undo(&mut self) {
         if let Some(exchange) = self.exchange.take() {
-            argument::put_back(self.arguments, exchange, self.migration, false);
+            argument::put_back(self.arguments, exchange, &self.migration, false);
             unlock_stores(self.arguments);
             // Gradients may have reached the originals; a failing copy leaves what the body made of them.
             let _ = self.call.survey.restore(self.arguments);

@@ -44,7 +44,7 @@ use super::torch::{Device, Kind, Tensor, VarStore};
     label = "has no `Migrate`",
     note = "add `#[derive(backstop::Migrate)]` to the type; a type without tensors needs only `Clone`"
 )]
-pub trait Migrate {
+pub trait Migrate: 'static {
     /// Shows every tensor.
     fn visit(&self, visitor: &mut Visitor<'_>);
 
@@ -233,7 +233,7 @@ impl<T: Rebuild> Rebuild for Option<T> {
     }
 }
 
-impl<T: Migrate, E> Migrate for Result<T, E> {
+impl<T: Migrate, E: 'static> Migrate for Result<T, E> {
     fn visit(&self, visitor: &mut Visitor<'_>) {
         self.iter().for_each(|value| value.visit(visitor));
     }
@@ -243,7 +243,7 @@ impl<T: Migrate, E> Migrate for Result<T, E> {
     }
 }
 
-impl<T: Rebuild, E: Clone> Rebuild for Result<T, E> {
+impl<T: Rebuild, E: Clone + 'static> Rebuild for Result<T, E> {
     fn rebuild(&self, moves: &mut Moves<'_>) -> Self {
         self.as_ref().map(|value| value.rebuild(moves)).map_err(Clone::clone)
     }
@@ -281,7 +281,7 @@ impl<T: Rebuild> Rebuild for Vec<T> {
     }
 }
 
-impl<K: Clone + Eq + Hash, V: Migrate, S: BuildHasher + Clone> Migrate for HashMap<K, V, S> {
+impl<K: Clone + Eq + Hash + 'static, V: Migrate, S: BuildHasher + Clone + 'static> Migrate for HashMap<K, V, S> {
     fn visit(&self, visitor: &mut Visitor<'_>) {
         self.values().for_each(|value| value.visit(visitor));
     }
@@ -291,7 +291,7 @@ impl<K: Clone + Eq + Hash, V: Migrate, S: BuildHasher + Clone> Migrate for HashM
     }
 }
 
-impl<K: Clone + Eq + Hash, V: Rebuild, S: BuildHasher + Clone> Rebuild for HashMap<K, V, S> {
+impl<K: Clone + Eq + Hash + 'static, V: Rebuild, S: BuildHasher + Clone + 'static> Rebuild for HashMap<K, V, S> {
     fn rebuild(&self, moves: &mut Moves<'_>) -> Self {
         let mut map = HashMap::with_capacity_and_hasher(self.len(), self.hasher().clone());
         map.extend(self.iter().map(|(key, value)| (key.clone(), value.rebuild(moves))));
@@ -299,7 +299,7 @@ impl<K: Clone + Eq + Hash, V: Rebuild, S: BuildHasher + Clone> Rebuild for HashM
     }
 }
 
-impl<K: Clone + Ord, V: Migrate> Migrate for BTreeMap<K, V> {
+impl<K: Clone + Ord + 'static, V: Migrate> Migrate for BTreeMap<K, V> {
     fn visit(&self, visitor: &mut Visitor<'_>) {
         self.values().for_each(|value| value.visit(visitor));
     }
@@ -309,7 +309,7 @@ impl<K: Clone + Ord, V: Migrate> Migrate for BTreeMap<K, V> {
     }
 }
 
-impl<K: Clone + Ord, V: Rebuild> Rebuild for BTreeMap<K, V> {
+impl<K: Clone + Ord + 'static, V: Rebuild> Rebuild for BTreeMap<K, V> {
     fn rebuild(&self, moves: &mut Moves<'_>) -> Self {
         self.iter().map(|(key, value)| (key.clone(), value.rebuild(moves))).collect()
     }

@@ -61,12 +61,12 @@ where
     let returned = match Call::begin(site, names, &mut arguments) {
         Begun::Plain => body(arguments.give()),
         Begun::Lost(cause) => call::fail(returns.errors, cause),
-        Begun::Cpu(call) => on_cpu(&call, returns, &mut arguments, None, &mut body),
-        Begun::Device(call) => {
+        Begun::Cpu(mut call) => on_cpu(&mut call, returns, &mut arguments, None, &mut body),
+        Begun::Device(mut call) => {
             let ended = attempt::run(Place::Device, || call.inject(returns.errors).unwrap_or_else(|| body(arguments.lend())));
             match call.judge(returns.errors, ended, &mut arguments) {
                 Judged::Done(returned) => returned,
-                Judged::Again(failure) => on_cpu(&call, returns, &mut arguments, Some(failure), &mut body),
+                Judged::Again(failure) => on_cpu(&mut call, returns, &mut arguments, Some(failure), &mut body),
             }
         }
     };
@@ -74,7 +74,7 @@ where
     returned
 }
 
-fn on_cpu<A, R, E, T, F>(call: &Call, returns: Returns<E, T>, arguments: &mut A, first: Option<call::Failure<R>>, body: &mut F) -> R
+fn on_cpu<A, R, E, T, F>(call: &mut Call, returns: Returns<E, T>, arguments: &mut A, first: Option<call::Failure<R>>, body: &mut F) -> R
 where
     A: Arguments,
     E: Errors<R>,
@@ -87,7 +87,7 @@ where
     };
     call.announce(first.as_ref());
     let mut copies = A::Copies::default();
-    let mut there = OnCpu::new(call, arguments, &migration);
+    let mut there = OnCpu::new(call, arguments, migration);
     let ended = attempt::run(Place::Cpu, || body(there.lend(&mut copies)));
     there.settle(returns, ended, first)
 }
@@ -119,8 +119,9 @@ where
     let returned = match Call::begin(site, names, &mut arguments) {
         Begun::Plain => body(arguments.give()).await,
         Begun::Lost(cause) => call::fail(returns.errors, cause),
-        Begun::Cpu(call) => on_cpu_async(&call, returns, &mut arguments, None, &mut body).await,
-        Begun::Device(call) => {
+        Begun::Cpu(mut call) => on_cpu_async(&mut call, returns, &mut arguments, None, &mut body).await,
+        Begun::Device(mut call) => {
+            // Tensors are `Send` but not `Sync`: what lives across an await is borrowed exclusively, so that the future can be sent.
             let attempt = async {
                 match call.inject(returns.errors) {
                     Some(injected) => injected,
@@ -130,7 +131,7 @@ where
             let ended = attempt::poll(Place::Device, attempt).await;
             match call.judge(returns.errors, ended, &mut arguments) {
                 Judged::Done(returned) => returned,
-                Judged::Again(failure) => on_cpu_async(&call, returns, &mut arguments, Some(failure), &mut body).await,
+                Judged::Again(failure) => on_cpu_async(&mut call, returns, &mut arguments, Some(failure), &mut body).await,
             }
         }
     };
@@ -139,7 +140,7 @@ where
 }
 
 async fn on_cpu_async<A, R, E, T, F>(
-    call: &Call,
+    call: &mut Call,
     returns: Returns<E, T>,
     arguments: &mut A,
     first: Option<call::Failure<R>>,
@@ -157,7 +158,7 @@ where
     };
     call.announce(first.as_ref());
     let mut copies = A::Copies::default();
-    let mut there = OnCpu::new(call, arguments, &migration);
+    let mut there = OnCpu::new(call, arguments, migration);
     let ended = attempt::poll(Place::Cpu, body(there.lend(&mut copies))).await;
     there.settle(returns, ended, first)
 }
