@@ -33,6 +33,7 @@ pages! {
 
 tensor_pages! {
     readme "../README.md"
+    device_fallback "src/guide/device-fallback.md"
 }
 
 #[cfg(test)]
