@@ -298,3 +298,51 @@ fn the_grad_mode_is_as_before_after_a_caught_panic() {
     let w = Tensor::ones([1], (Kind::Float, Device::Cpu)).set_requires_grad(true);
     assert!((&w * 2.0).requires_grad());
 }
+
+#[safe_mps_op]
+fn stubborn(x: &Tensor) -> Result<Tensor, TchError> {
+    x.f_exp()
+}
+
+#[test]
+fn a_function_that_keeps_failing_goes_straight_to_the_cpu() {
+    let Ok(orders) = Orders::take() else { return };
+    let x = on_mps(&[0.0]);
+    orders.unimplemented("aten::exp").unwrap();
+    for _ in 0..5 {
+        let y = stubborn(&x).unwrap();
+        assert_eq!((values(&y), y.device()), (vec![1.0], Device::Mps));
+    }
+    assert_eq!(sim_mps::counts().raised, 3, "the default policy tries the device three times");
+    let large = Tensor::zeros([4096], (Kind::Float, Device::Mps));
+    stubborn(&large).unwrap();
+    assert_eq!(sim_mps::counts().raised, 4, "other sizes are another matter");
+}
+
+#[safe_mps_op]
+fn shared_loss(net: &Net, x: &Tensor) -> Tensor {
+    net.second.forward(&net.first.forward(x).tanh()).square().mean(Kind::Float)
+}
+
+#[test]
+fn threads_that_share_parameters_fall_back_without_disturbing_each_other() {
+    let Ok(orders) = Orders::take() else { return };
+    tch::manual_seed(9);
+    let store = VarStore::new(Device::Mps);
+    let net = Net::new(&store);
+    let x = Tensor::ones([4, 3], (Kind::Float, Device::Mps));
+    let expected = values(&shared_loss(&net, &x));
+    let handles = || Net {
+        first: nn::Linear { ws: net.first.ws.shallow_clone(), bs: net.first.bs.as_ref().map(Tensor::shallow_clone) },
+        second: nn::Linear { ws: net.second.ws.shallow_clone(), bs: net.second.bs.as_ref().map(Tensor::shallow_clone) },
+        name: net.name.clone(),
+    };
+    orders.unimplemented("aten::tanh").unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            let (net, x, expected) = (handles(), x.shallow_clone(), &expected);
+            scope.spawn(move || (0..10).for_each(|_| assert_eq!(&values(&shared_loss(&net, &x)), expected)));
+        }
+    });
+    assert_eq!(net.first.ws.device(), Device::Mps);
+}

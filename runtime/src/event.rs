@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use crate::clock::Tick;
-use crate::guard::{Outcome, Rejection};
+use crate::outcome::{Outcome, Rejection};
 use crate::site::Site;
 
 /// A fact about a call, a function or this library itself.
 #[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum Event<'a> {
+#[allow(dead_code, reason = "one list, whichever features make its facts")]
+pub(crate) enum Event<'a> {
     /// An attempt began. `attempt: 1` opens a call, also one that a layer then refuses; its `Finished` closes it.
     Started { site: &'static Site, at: Tick, attempt: u32 },
     /// A call ended; exactly once for each `Started` with `attempt: 1`.

@@ -14,6 +14,7 @@ pub mod inject;
 mod metrics;
 mod notify;
 mod observe;
+mod outcome;
 pub mod policy;
 #[doc(hidden)]
 pub mod private;
@@ -31,11 +32,9 @@ pub use builder::{Backstop, Builder, InstallError};
 #[cfg(feature = "tch")]
 pub use device::{Migrate, Moves, Rebuild, Visitor, VisitorMut};
 pub use flight::{Beat, Node, Polling, Tree, snapshot};
-pub use guard::{
-    Carried, Hold, Outcome, Rejection, TimeoutError, TimeoutKind, beat, beat_with, cancelled, carry, carry_blocking, deadline, hold,
-    is_cancelled, remaining,
-};
+pub use guard::{Carried, Hold, beat, beat_with, cancelled, carry, carry_blocking, deadline, hold, is_cancelled, remaining};
 pub use incident::{FunctionProgress, Incident, IncidentId, IncidentKind, Pressure, Program, RecentEvent, SystemState, incidents};
 pub use metrics::{FunctionStats, stats};
+pub use outcome::{Outcome, Rejection, TimeoutError, TimeoutKind};
 pub use policy::{Explanation, PolicyError, UnknownFunction, explain};
 pub use site::{Kind, Settings, Site, sites};

@@ -12,10 +12,10 @@ pub(crate) use log::Line;
 
 use crate::clock::Tick;
 use crate::event::Event;
-use crate::guard::Outcome;
 use crate::incident::recorder::{self, Fact, Record};
 use crate::metrics::process;
 use crate::metrics::tally::{self, Tally};
+use crate::outcome::Outcome;
 use crate::site::Site;
 
 /// Calls that went well, took less than this and follow each other closer than this are counted, but not recorded one by one: a

@@ -206,6 +206,34 @@ kinds! {
 }
 
 /// Values with tensors that cannot be copied: taken by `&`, they are a compile error that says so.
+///
+/// ```compile_fail,E0277
+/// #[derive(backstop::Migrate)]
+/// struct Agent {
+///     weights: tch::Tensor,
+///     #[migrate(skip)]
+///     lock: std::sync::Mutex<u64>,
+/// }
+///
+/// #[backstop::safe_mps_op]
+/// fn loss(agent: &Agent) -> tch::Tensor {
+///     &agent.weights * 2.0
+/// }
+/// ```
+/// By `&mut` they are lent with copies in the places of their tensors:
+/// ```
+/// #[derive(backstop::Migrate)]
+/// struct Agent {
+///     weights: tch::Tensor,
+///     #[migrate(skip)]
+///     lock: std::sync::Mutex<u64>,
+/// }
+///
+/// #[backstop::safe_mps_op]
+/// fn loss(agent: &mut Agent) -> tch::Tensor {
+///     &agent.weights * 2.0
+/// }
+/// ```
 pub trait BySkipped<'a, T> {
     /// Never available: `T` has `Migrate`, but not `Rebuild`.
     fn kind(&self) -> Kind<&'a T, Shared<'a, T>>
@@ -240,6 +268,24 @@ impl<T> ByClone<T> for Of<T> {
 }
 
 /// What can be passed to a second attempt: it is cloned for the first.
+///
+/// ```compile_fail,E0277
+/// struct Opaque;
+///
+/// #[backstop::safe_mps_op]
+/// fn scaled(x: &tch::Tensor, by_value: Opaque) -> tch::Tensor {
+///     x * 2.0
+/// }
+/// ```
+/// By reference it is passed as it is:
+/// ```
+/// struct Opaque;
+///
+/// #[backstop::safe_mps_op]
+/// fn scaled(x: &tch::Tensor, by_reference: &Opaque, exclusive: &mut Opaque) -> tch::Tensor {
+///     x * 2.0
+/// }
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be an argument of a `#[safe_mps_op]` function",
     label = "neither holds tensors that can be moved nor can be cloned for a second attempt",

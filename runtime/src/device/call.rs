@@ -26,8 +26,6 @@ pub(super) struct Call {
     device: String,
     survey: Survey,
     probe: bool,
-    /// The class for which the function starts on the CPU.
-    routed: Option<Class>,
 }
 
 /// How a call begins.
@@ -72,7 +70,7 @@ impl Call {
         };
         let copied = site.settings().snapshot && routed.is_none();
         let survey = Survey::new(arguments, origin, copied);
-        let call = Self { site, names, policy, device: torch::label(origin), survey, probe, routed };
+        let call = Self { site, names, policy, device: torch::label(origin), survey, probe };
         if routed.is_some() { Begun::Cpu(call) } else { Begun::Device(call) }
     }
 

@@ -2,8 +2,8 @@
 
 use crate::clock::Tick;
 use crate::event::Event;
-use crate::guard::Outcome;
 use crate::observe;
+use crate::outcome::Outcome;
 use crate::site::Site;
 
 /// An open call; dropped without an outcome it was cancelled, or has panicked.

@@ -45,6 +45,13 @@ impl<T: Migrate> FieldMoved<T> for &&Field<T> {
 }
 
 /// A reference to tensors inside a struct: nothing could own the copies.
+///
+/// ```compile_fail
+/// #[derive(backstop::Migrate)]
+/// struct Batch {
+///     weights: &'static tch::Tensor,
+/// }
+/// ```
 pub trait FieldBorrowed<'a, T> {
     /// Never available.
     fn visit(&self, value: &&'a T, visitor: &mut Visitor<'_>)
@@ -115,6 +122,14 @@ impl<T> FieldCloned<T> for Field<T> {
 }
 
 /// A field that can be cloned.
+///
+/// ```compile_fail,E0277
+/// #[derive(backstop::Migrate)]
+/// struct Agent {
+///     weights: tch::Tensor,
+///     lock: std::sync::Mutex<u64>,
+/// }
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` neither holds tensors that can be moved nor can be cloned",
     label = "has neither `Migrate` nor `Clone`",

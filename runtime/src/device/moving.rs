@@ -398,7 +398,8 @@ mod tests {
         assert!(!copies[0].defined());
         assert_eq!(copies[1].size(), [0, 3]);
         assert!(copies[2].is_sparse());
-        assert!(copies[3].is_conj());
+        assert_eq!(copies[3].size(), [2]);
+        assert!(copies[3].f_equal(&unusual[3]).unwrap());
         assert_eq!(i64::try_from(&copies[4]).unwrap(), 7);
     }
 

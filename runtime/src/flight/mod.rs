@@ -1,17 +1,17 @@
 //! The table of running calls, written by the calls and read by the watchdog, without a lock between them.
 //!
-//! `record` is one call, `table` is where records live, `tree` is what people are shown, `alarm` sleeps without a timer,
-//! `thread` names threads.
+//! `record` is one call, `table` is where records live, `terms` is what it runs under, `tree` is what people are
+//! shown, `thread` names threads.
 
-mod alarm;
 mod record;
 mod table;
+mod terms;
 pub(crate) mod thread;
 mod tree;
 
-pub(crate) use alarm::{Alarm, sleep_until};
 pub(crate) use record::{CallId, Entry, FIRED, Limits, REPORTED, Record, SILENT, View, WARNED};
 pub(crate) use table::{Ticket, running, views};
+pub(crate) use terms::{Deadline, Terms};
 pub use tree::{Beat, Node, Polling, Tree};
 
 use crate::clock::Tick;

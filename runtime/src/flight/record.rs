@@ -7,8 +7,8 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use atomic_waker::AtomicWaker;
 
+use super::terms::Terms;
 use crate::clock::Tick;
-use crate::guard::Context;
 use crate::site::{Site, sites};
 
 /// Holds that one call can have at a time; further ones share the last place and last as long as the longest of them.
@@ -99,8 +99,7 @@ pub(crate) struct Record {
     thread: AtomicU32,
     beat: AtomicU64,
     progress: ArcSwapOption<String>,
-    /// What the body sees of its call: whose the deadline is, and the policy it came from.
-    context: ArcSwapOption<Context>,
+    terms: ArcSwapOption<Terms>,
     holds: [AtomicU64; HOLDS],
     incident: AtomicU64,
     /// Written by the watchdog alone.
@@ -172,7 +171,7 @@ impl Record {
         self.state.store(u64::from(self.generation().wrapping_add(1)) << 32, Release);
         self.waker.take();
         self.progress.store(None);
-        self.context.store(None);
+        self.terms.store(None);
     }
 
     fn generation(&self) -> u32 {
@@ -196,14 +195,14 @@ impl Record {
         self.incident.store(0, Relaxed);
     }
 
-    /// What the body sees of the attempt that begins.
-    pub(crate) fn set_context(&self, context: Arc<Context>) {
-        self.context.store(Some(context));
+    /// The terms of the attempt that begins.
+    pub(crate) fn set_terms(&self, terms: Arc<Terms>) {
+        self.terms.store(Some(terms));
     }
 
-    /// What the body sees of its call; `None` for an alarm.
-    pub(crate) fn context(&self) -> Option<Arc<Context>> {
-        self.context.load_full()
+    /// The terms of the attempt that runs; `None` for an alarm.
+    pub(crate) fn terms(&self) -> Option<Arc<Terms>> {
+        self.terms.load_full()
     }
 
     /// Sets the limits of the attempt that begins.

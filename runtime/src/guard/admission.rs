@@ -5,15 +5,15 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::call::Call;
-use super::outcome::Rejection;
 use crate::clock::{Clock, Tick};
-use crate::flight;
+use crate::outcome::Rejection;
 use crate::policy::Policy;
 use crate::resilience::State;
 use crate::resilience::breaker::Permit;
 use crate::resilience::concurrency::Seat;
 use crate::resilience::rate::Turn;
 use crate::site::Site;
+use crate::watchdog;
 
 type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -60,7 +60,7 @@ impl Call {
             };
             #[cfg(feature = "inject")]
             if let Some(fault) = fault {
-                fault.run(clock.now(), |until| flight::sleep_until(clock, until)).await?;
+                fault.run(clock.now(), |until| watchdog::sleep_until(clock, until)).await?;
             }
             #[cfg(not(feature = "inject"))]
             let _ = (clock, fault);
@@ -81,7 +81,7 @@ async fn admit(
         Turn::Ready => {}
         // A turn that comes after the whole call's limit is none: better refused now than timed out then.
         Turn::Wait(slot) if slot.at() < total => {
-            flight::sleep_until(clock, slot.at()).await;
+            watchdog::sleep_until(clock, slot.at()).await;
             slot.take();
         }
         Turn::Wait(_) | Turn::Refused => return Err(Rejection::RateLimited),

@@ -7,8 +7,8 @@ use std::pin::pin;
 use super::call::Call;
 use super::returned::Returns;
 use crate::clock::Tick;
-use crate::flight;
 use crate::site::Site;
+use crate::watchdog;
 
 /// A call under the guard of `site` that may run its body more than once: the expansion makes a new body for each attempt, so that each
 /// can borrow the arguments anew.
@@ -51,7 +51,7 @@ impl Attempts {
             Stage::Due(call, due) => (call, due),
             Stage::New | Stage::Off => return ControlFlow::Break(body.await),
         };
-        flight::sleep_until(call.clock, due).await;
+        watchdog::sleep_until(call.clock, due).await;
         let (returned, outcome) = match poll_fn(|cx| call.poll_admission(cx)).await {
             Err(refused) => call.refuse(returns, refused),
             Ok(()) => {

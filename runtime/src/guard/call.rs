@@ -7,22 +7,22 @@ use std::time::Duration;
 
 use super::admission::{Admission, Prelude, Refusal};
 use super::cancel::Cancel;
-use super::context::{self, Context, Deadline};
+use super::context::{self, Context};
 use super::idle;
-use super::outcome::{Facts, Outcome, Rejection, TimeoutError, TimeoutKind};
 use super::returned::Returns;
 use crate::clock::{Clock, Tick};
 use crate::event::Event;
-use crate::flight::{self, Alarm, Entry, FIRED, Limits, SILENT, Ticket};
+use crate::flight::{self, Deadline, Entry, FIRED, Limits, SILENT, Terms, Ticket};
 use crate::incident::IncidentId;
 use crate::observe;
+use crate::outcome::{Facts, Outcome, Rejection, TimeoutError, TimeoutKind};
 use crate::policy::{self, OnLate, OnTimeout, Origin, Policy, WarnAt};
 use crate::resilience::breaker::Permit;
 use crate::resilience::concurrency::Seat;
 use crate::resilience::retry::{self, Backoff, Failure, Next};
 use crate::resilience::{self, State};
 use crate::site::Site;
-use crate::watchdog::{self, Expiry};
+use crate::watchdog::{self, Alarm, Expiry};
 
 /// See the module.
 pub(super) struct Call {
@@ -137,26 +137,19 @@ impl Call {
             only_report: self.policy.on_timeout.value == OnTimeout::Warn,
             attempt: self.attempt,
         };
-        let context = Arc::new(Context {
-            policy: Arc::clone(&self.policy),
-            attempts: self.attempts,
-            clock: self.clock,
-            call: self.ticket.as_ref().map(Ticket::id),
-            deadline,
-            cancel,
-            carried: false,
-        });
+        let terms = Arc::new(Terms { policy: Arc::clone(&self.policy), attempts: self.attempts, deadline });
         if let Some(ticket) = &self.ticket {
             let record = ticket.record();
             record.lower_all();
             record.restart_silence(now);
-            record.set_context(Arc::clone(&context));
+            record.set_terms(Arc::clone(&terms));
             record.limit(&limits);
             if self.clock == Clock::Wall {
                 watchdog::expect(limits.deadline.min(limits.warn).min(now.after(limits.idle)));
             }
         }
-        self.context = Some(context);
+        let call = self.ticket.as_ref().map(Ticket::id);
+        self.context = Some(Arc::new(Context { terms, clock: self.clock, call, cancel, carried: false }));
         self.prelude = self.prelude();
     }
 
@@ -171,7 +164,7 @@ impl Call {
             set_by: policy.timeout.origin.clone(),
         });
         let own = earlier(own, self.total.clone());
-        let caller = self.caller.as_ref().filter(|_| policy.inherit.value).and_then(|caller| caller.deadline.as_ref());
+        let caller = self.caller.as_ref().filter(|_| policy.inherit.value).and_then(|caller| caller.deadline());
         match (own, caller) {
             (Some(own), Some(caller)) if own.at < caller.at => (Some(own), false),
             (_, Some(caller)) => (Some(caller.inherited()), true),
@@ -260,7 +253,7 @@ impl Call {
         let now = self.clock.now();
         let grace_ends = now.after(self.policy.grace.value);
         self.ending = Some((expiry, grace_ends));
-        self.alarm = (grace_ends > now).then(|| Box::new(flight::sleep_until(self.clock, grace_ends)));
+        self.alarm = (grace_ends > now).then(|| Box::new(watchdog::sleep_until(self.clock, grace_ends)));
         if let Some(cancel) = self.context.as_ref().and_then(|context| context.cancel.as_ref()) {
             cancel.request();
         }
@@ -273,7 +266,7 @@ impl Call {
         let Some(view) = record.view() else { return };
         watchdog::expire(ticket.id(), record, &view, now);
         let next = record.view().map_or(Tick::NEVER, |view| watchdog::next(&view, now));
-        let alarm = self.alarm.get_or_insert_with(|| Box::new(flight::sleep_until(Clock::Paused, next)));
+        let alarm = self.alarm.get_or_insert_with(|| Box::new(watchdog::sleep_until(Clock::Paused, next)));
         alarm.reset(next);
         if Pin::new(&mut **alarm).poll(cx).is_ready() {
             cx.waker().wake_by_ref();
@@ -375,7 +368,7 @@ impl Call {
 
     /// When no further attempt is worth beginning: the end of the whole call, or of its caller.
     fn end(&self) -> Tick {
-        let caller = self.caller.as_ref().filter(|_| self.policy.inherit.value).and_then(|caller| caller.deadline.as_ref());
+        let caller = self.caller.as_ref().filter(|_| self.policy.inherit.value).and_then(|caller| caller.deadline());
         caller.map_or(Tick::NEVER, |deadline| deadline.at).min(self.total_at())
     }
 
@@ -394,7 +387,7 @@ impl Call {
     }
 
     fn error(&self, expiry: Expiry, now: Tick) -> TimeoutError {
-        let deadline = self.context.as_ref().and_then(|context| context.deadline.clone());
+        let deadline = self.context.as_ref().and_then(|context| context.deadline().cloned());
         let incident = self.ticket.as_ref().map_or(0, |ticket| ticket.record().incident());
         let (function, kind, limit, set_by) = match (expiry, deadline) {
             (Expiry::Limit, Some(deadline)) => (deadline.site.name(), deadline.kind, deadline.limit, deadline.set_by),

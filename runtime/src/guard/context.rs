@@ -2,54 +2,31 @@
 
 use std::cell::RefCell;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::cancel::Cancel;
-use super::outcome::TimeoutKind;
-use crate::clock::{Clock, Tick};
-use crate::flight::{self, CallId, Record};
-use crate::policy::{Origin, Policy};
-use crate::site::Site;
+use crate::clock::Clock;
+use crate::flight::{self, CallId, Deadline, Record, Terms};
 
 thread_local!(static CURRENT: RefCell<Option<Arc<Context>>> = const { RefCell::new(None) });
 
 /// What a body can learn of the call it runs in.
 #[derive(Clone)]
 pub(crate) struct Context {
-    pub(crate) policy: Arc<Policy>,
-    pub(crate) attempts: u32,
+    pub(crate) terms: Arc<Terms>,
     pub(crate) clock: Clock,
     /// `None` where the table of running calls was full.
     pub(crate) call: Option<CallId>,
-    /// The deadline that applies here: the call's own, or an earlier one of a caller.
-    pub(crate) deadline: Option<Deadline>,
     pub(crate) cancel: Option<Arc<Cancel>>,
     /// Carried into another task: the caller does not poll what runs here, so nobody else watches its deadline.
     pub(crate) carried: bool,
 }
 
-/// A point in time after which a call must not run on, and whose it is.
-#[derive(Clone, Debug)]
-pub(crate) struct Deadline {
-    pub(crate) at: Tick,
-    pub(crate) site: &'static Site,
-    pub(crate) kind: TimeoutKind,
-    pub(crate) limit: Duration,
-    pub(crate) set_by: Origin,
-}
-
-impl Deadline {
-    /// The same deadline, as a call inside it sees it.
-    pub(crate) fn inherited(&self) -> Self {
-        let set_by = match &self.set_by {
-            origin @ Origin::Caller(_) => origin.clone(),
-            origin => Origin::Caller(Box::new(origin.clone())),
-        };
-        Self { set_by, ..self.clone() }
-    }
-}
-
 impl Context {
+    /// The deadline that applies here: the call's own, or an earlier one of a caller.
+    pub(crate) fn deadline(&self) -> Option<&Deadline> {
+        self.terms.deadline.as_ref()
+    }
+
     /// The record of the call, while it runs.
     pub(crate) fn record(&self) -> Option<&'static Record> {
         flight::running(self.call?)

@@ -34,8 +34,7 @@ use super::context::{self, Context};
 #[must_use]
 pub fn remaining() -> Option<Duration> {
     let context = context::current()?;
-    let deadline = context.deadline.as_ref()?;
-    Some(deadline.at.since(context.clock.now()))
+    Some(context.deadline()?.at.since(context.clock.now()))
 }
 
 /// The deadline of the call that runs here; see [`remaining`].
@@ -43,7 +42,7 @@ pub fn remaining() -> Option<Duration> {
 /// Under tokio's paused clock it is an instant of that clock.
 #[must_use]
 pub fn deadline() -> Option<Instant> {
-    Some(context::current()?.deadline.as_ref()?.at.instant())
+    Some(context::current()?.deadline()?.at.instant())
 }
 
 pin_project! {

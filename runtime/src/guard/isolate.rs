@@ -60,7 +60,7 @@ where
 fn ticket(site: &'static Site, context: &Context) -> Option<Ticket> {
     let paused_clock = context.clock == Clock::Paused;
     let ticket = Ticket::take(Some(&Entry { site, parent: context.call, started: context.clock.now(), paused_clock }))?;
-    ticket.record().limit(&Limits { blocked_after: context.policy.blocked_after.value, ..Limits::alarm(Tick::NEVER) });
+    ticket.record().limit(&Limits { blocked_after: context.terms.policy.blocked_after.value, ..Limits::alarm(Tick::NEVER) });
     Some(ticket)
 }
 

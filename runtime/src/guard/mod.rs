@@ -5,7 +5,7 @@
 //! ```
 //!
 //! [`call`] makes one attempt, [`call_again`] as many as the policy allows, [`fall_back`] is the layer around either. `call` (the file) is
-//! the call while it runs, `admission` what it must pass, `context` what its body can learn of it, `outcome` how it ends.
+//! the call while it runs, `admission` what it must pass, `context` what its body can learn of it.
 
 mod admission;
 mod again;
@@ -18,19 +18,16 @@ mod fallback;
 mod future;
 mod idle;
 mod isolate;
-mod outcome;
 mod returned;
 
 pub use again::{Again, again, once};
 pub use attempts::{Attempts, call_again};
 pub use cancel::{cancelled, is_cancelled};
-pub(crate) use context::Context;
 pub use deadline::{Carried, carry, carry_blocking, deadline, remaining};
 pub use fallback::{Fallback, fall_back, settle};
 pub use future::Guarded;
 pub use idle::{Hold, beat, beat_with, hold};
 pub use isolate::isolated;
-pub use outcome::{Outcome, Rejection, TimeoutError, TimeoutKind};
 pub use returned::{By, Calling, Lifting, Returned, Returns, Value, lift, makes_alone, makes_or_else, reads_alone, reads_or_else};
 
 use crate::site::Site;

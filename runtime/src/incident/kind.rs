@@ -1,6 +1,6 @@
 //! What kind of thing went wrong.
 
-use crate::guard::TimeoutKind;
+use crate::outcome::TimeoutKind;
 use crate::policy::Severity;
 use crate::site::Kind;
 

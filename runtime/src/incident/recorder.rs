@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use super::ring::{Ring, Words};
 use crate::clock::Tick;
-use crate::guard::Outcome;
 use crate::metrics::{process, tally};
+use crate::outcome::Outcome;
 use crate::site::{Site, sites};
 
 const SHARDS: usize = 16;

@@ -13,8 +13,8 @@ use super::groups::{Group, groups};
 use super::names;
 use super::process;
 use super::tally::{self, Durations, Tally};
-use crate::guard::Outcome;
 use crate::incident::{IncidentKind, SEVERITIES};
+use crate::outcome::Outcome;
 use crate::policy::Severity;
 use crate::site::{Kind, Site};
 

@@ -6,7 +6,7 @@ use super::flush::{load, tallies, total};
 use super::groups::{Group, groups};
 use super::names::{DEVICE_CLASSES, DEVICES};
 use super::tally::Tally;
-use crate::guard::Outcome;
+use crate::outcome::Outcome;
 use crate::site::{Kind, Site};
 
 /// What has happened to one annotated function since the program started.

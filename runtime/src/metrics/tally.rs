@@ -12,8 +12,8 @@ use std::time::Duration;
 use super::buckets;
 use super::names::{DEVICE_CLASSES, DEVICES};
 use crate::clock::Tick;
-use crate::guard::Outcome;
 use crate::incident::{IncidentKind, SEVERITIES};
+use crate::outcome::Outcome;
 use crate::policy::Severity;
 use crate::site::{Site, sites};
 

@@ -72,12 +72,12 @@ mod exposition {
 
     use super::{Series, parse};
     use crate::clock::Tick;
-    use crate::guard::Outcome;
     use crate::incident::IncidentKind;
     use crate::metrics::exporter;
     use crate::metrics::flush::Flushed;
     use crate::metrics::groups::{Group, groups};
     use crate::metrics::tally::{self, Tally};
+    use crate::outcome::Outcome;
     use crate::policy::Severity;
     use crate::site::{Site, Submitted};
 

@@ -13,8 +13,8 @@ use std::time::Duration;
 use tracing::{debug, error, info, trace, warn};
 
 use crate::event::Event;
-use crate::guard::{Outcome, Rejection};
 use crate::incident::inbox::{self, Work};
+use crate::outcome::{Outcome, Rejection};
 use crate::site::Site;
 
 pub(super) fn started(site: &Site, attempt: u32) {

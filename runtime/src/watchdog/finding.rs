@@ -4,40 +4,39 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 use crate::clock::Tick;
-use crate::flight::{self, CallId, Record, Tree, View};
-use crate::guard::Context;
+use crate::flight::{self, CallId, Record, Terms, Tree, View};
 use crate::incident::{Finding, IncidentKind};
 
 /// Its deadline passed: its own, or the one of its whole call.
 pub(super) fn limit(id: CallId, record: &Record, view: &View, now: Tick) -> Finding {
-    let context = record.context();
-    let deadline = context.as_ref().and_then(|context| context.deadline.as_ref());
+    let terms = record.terms();
+    let deadline = terms.as_ref().and_then(|terms| terms.deadline.as_ref());
     let kind = deadline.map_or(IncidentKind::Limit, |deadline| deadline.kind.into());
     let limit = deadline.map(|deadline| (deadline.limit, deadline.set_by.clone()));
-    Finding { limit, ..about(kind, id, view, context.as_deref(), now.since(view.started), now) }
+    Finding { limit, ..about(kind, id, view, terms.as_deref(), now.since(view.started), now) }
 }
 
 /// It gave no sign of life for too long.
 pub(super) fn idle(id: CallId, record: &Record, view: &View, now: Tick) -> Finding {
-    let context = record.context();
-    let limit = context.as_ref().and_then(|context| Some((context.policy.idle.value?, context.policy.idle.origin.clone())));
+    let terms = record.terms();
+    let limit = terms.as_ref().and_then(|terms| Some((terms.policy.idle.value?, terms.policy.idle.origin.clone())));
     let note = record.progress().map(|progress| format!("the last sign of life said: {progress}"));
-    Finding { limit, note, ..about(IncidentKind::Idle, id, view, context.as_deref(), now.since(view.beat), now) }
+    Finding { limit, note, ..about(IncidentKind::Idle, id, view, terms.as_deref(), now.since(view.beat), now) }
 }
 
 /// Its poll does not return.
 pub(super) fn blocked(id: CallId, record: &Record, view: &View, elapsed: Duration, thread: String, now: Tick) -> Finding {
-    let context = record.context();
-    let after = context.as_ref().map(|context| (context.policy.blocked_after.value, context.policy.blocked_after.origin.clone()));
-    Finding { limit: after, thread: Some(thread), ..about(IncidentKind::Blocked, id, view, context.as_deref(), elapsed, now) }
+    let terms = record.terms();
+    let after = terms.as_ref().map(|terms| (terms.policy.blocked_after.value, terms.policy.blocked_after.origin.clone()));
+    Finding { limit: after, thread: Some(thread), ..about(IncidentKind::Blocked, id, view, terms.as_deref(), elapsed, now) }
 }
 
-fn about(kind: IncidentKind, id: CallId, view: &View, context: Option<&Context>, elapsed: Duration, now: Tick) -> Finding {
+fn about(kind: IncidentKind, id: CallId, view: &View, terms: Option<&Terms>, elapsed: Duration, now: Tick) -> Finding {
     Finding {
         site: view.site,
         call: Some(id.number()),
         attempt: view.attempt,
-        attempts: context.map_or(1, |context| context.attempts),
+        attempts: terms.map_or(1, |terms| terms.attempts),
         tree: Some(tree(id, now)),
         ..Finding::process(kind, now, elapsed)
     }

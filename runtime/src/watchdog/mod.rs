@@ -1,7 +1,9 @@
 //! The thread that looks after every running call, from outside every runtime and without a lock of theirs.
 //!
-//! `judge` decides (pure: what is known and the time → what is due), `sweep` applies it to the whole table, this file is the thread.
+//! `judge` decides (pure: what is known and the time → what is due), `sweep` applies it to the whole table, `blocked` knows the polls
+//! that do not return, `alarm` sleeps without a timer; this file is the thread.
 
+mod alarm;
 mod blocked;
 mod finding;
 mod judge;
@@ -12,12 +14,13 @@ use std::sync::atomic::{AtomicU64, Ordering::*};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
+pub(crate) use alarm::{Alarm, sleep_until};
 pub(crate) use judge::{Expiry, next};
 pub(crate) use sweep::expire;
 
 use crate::clock::Tick;
 use crate::event::Event;
-use crate::observe;
+use crate::{incident, observe};
 
 /// The longest time between two looks: ten a second at rest.
 const TICK: Duration = Duration::from_millis(100);
@@ -50,6 +53,8 @@ fn thread() -> Option<&'static Thread> {
 }
 
 fn watch() {
+    // Its log lines, its reports and the reload of policies come from the reporter, also in a program that installs nothing.
+    incident::start();
     let mut episodes = blocked::Episodes::default();
     loop {
         let now = Tick::now();

@@ -20,7 +20,7 @@ use head::Head;
 
 /// A failure of the device, not of the program.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Fault {
+pub struct Fault {
     pub(crate) backend: Backend,
     pub(crate) class: Class,
     /// Whether the same call may succeed on the CPU. For [`Class::LibraryError`] only after a probe of the device.
@@ -80,6 +80,7 @@ pub(crate) enum Class {
 
 impl Class {
     /// Every class, in the order of the reference page.
+    #[cfg(test)]
     pub(crate) const ALL: [Class; 14] = [
         Class::UnsupportedOp,
         Class::UnsupportedDtype,

@@ -148,8 +148,8 @@ pub mod makes_or_else {
 
 mod from {
     use super::Returned;
-    use crate::guard::TimeoutError;
     use crate::guard::returned::{ByFrom, Missing};
+    use crate::outcome::TimeoutError;
 
     /// The first rule: a `Result` whose error is made from a timeout.
     pub trait BackstopFrom {

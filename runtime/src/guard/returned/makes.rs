@@ -2,8 +2,8 @@
 
 use std::convert::Infallible;
 
-use super::super::TimeoutError;
 use super::Lifts;
+use crate::outcome::TimeoutError;
 
 /// Makes values of type `R` from a timeout.
 pub trait Makes<R>: Copy {

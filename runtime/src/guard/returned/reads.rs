@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt::{Debug, Display};
 
-use super::super::TimeoutError;
+use crate::outcome::TimeoutError;
 
 type Source = Box<dyn Error + Send + Sync>;
 

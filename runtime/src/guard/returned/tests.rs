@@ -9,8 +9,8 @@ use std::time::Duration;
 use futures::executor::block_on;
 
 use super::Returns;
-use crate::guard::outcome::Facts;
-use crate::guard::{TimeoutError, TimeoutKind};
+use crate::outcome::Facts;
+use crate::outcome::{TimeoutError, TimeoutKind};
 use crate::policy::Origin;
 
 fn timeout() -> TimeoutError {

@@ -3,10 +3,8 @@
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use super::record::{FIRED, Limits};
-use super::table::Ticket;
 use crate::clock::{Clock, Tick};
-use crate::watchdog;
+use crate::flight::{FIRED, Limits, Ticket};
 
 /// Sleeps until `deadline` by `clock`, under any executor.
 pub(crate) fn sleep_until(clock: Clock, deadline: Tick) -> Alarm {
@@ -64,7 +62,7 @@ impl Future for Alarm {
             Some(Rings::Tokio(sleep)) => sleep.as_mut().poll(cx),
             Some(Rings::Watchdog(ticket)) => {
                 ticket.record().waker.register(cx.waker());
-                watchdog::expect(deadline);
+                super::expect(deadline);
                 if ticket.record().flags() & FIRED != 0 { Poll::Ready(()) } else { Poll::Pending }
             }
             // The table is full: poll again at once rather than sleep for ever.
