@@ -9,7 +9,7 @@ use tch::Device;
 use trading::session::{Report, Setup, progress, run};
 
 fn small(device: Device) -> Setup {
-    Setup { history: 400, bars: 12, rounds: 2, device, ..Setup::default() }
+    Setup { history: 150, bars: 12, rounds: 2, device, ..Setup::default() }
 }
 
 async fn finished(setup: &Setup) -> Report {

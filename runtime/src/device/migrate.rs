@@ -398,5 +398,5 @@ macro_rules! plain {
 }
 
 plain! {
-    (), bool, char, f32, f64, i8, i16, i32, i64, i128, isize, u8, u16, u32, u64, u128, usize, String, &'static str, Duration, Kind,
+    (), bool, char, f32, f64, i8, i16, i32, i64, i128, isize, u8, u16, u32, u64, u128, usize, String, Duration, Kind,
 }
