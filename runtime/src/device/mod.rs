@@ -18,9 +18,7 @@ mod routes;
 mod snapshot;
 mod torch;
 
-pub use argument::{
-    Again, Argument, Arguments, ByClone, ByMigrate, ByReference, ByRefs, BySkipped, BySlice, ByValue, LendAt, Lent, Of, of,
-};
+pub use argument::{Again, Argument, Arguments, ByClone, ByMigrate, ByReference, ByRefs, BySkipped, BySlice, ByValue, Lent, Of, of};
 pub use field::{Field, FieldBorrowed, FieldCloned, FieldMoved, FieldStuck, field};
 pub use migrate::{Migrate, Moves, Rebuild, Visitor, VisitorMut};
 pub use result::{

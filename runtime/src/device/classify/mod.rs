@@ -20,7 +20,7 @@ use head::Head;
 
 /// A failure of the device, not of the program.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Fault {
+pub struct Fault {
     pub(crate) backend: Backend,
     pub(crate) class: Class,
     /// Whether the same call may succeed on the CPU. For [`Class::LibraryError`] only after a probe of the device.
@@ -37,7 +37,7 @@ pub(crate) struct Fault {
 
 /// Whose fault it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Backend {
+pub enum Backend {
     Mps,
     /// NVIDIA, and ROCm, which tch cannot tell apart.
     Cuda,
@@ -47,7 +47,7 @@ pub(crate) enum Backend {
 
 /// What kind of fault it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) enum Class {
+pub enum Class {
     /// No kernel for the operator.
     UnsupportedOp,
     /// A kernel that refuses the dtype.
