@@ -221,7 +221,7 @@ kinds! {
 /// }
 /// ```
 /// By `&mut` they are lent with copies in the places of their tensors:
-/// ```
+/// ```no_run
 /// #[derive(backstop::Migrate)]
 /// struct Agent {
 ///     weights: tch::Tensor,
@@ -278,7 +278,7 @@ impl<T> ByClone<T> for Of<T> {
 /// }
 /// ```
 /// By reference it is passed as it is:
-/// ```
+/// ```no_run
 /// struct Opaque;
 ///
 /// #[backstop::safe_mps_op]

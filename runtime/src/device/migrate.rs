@@ -15,7 +15,7 @@ use super::torch::{Device, Kind, Tensor, VarStore};
 ///
 /// By hand, each method calls the same method of every field that holds tensors, always in the same order:
 ///
-/// ```
+/// ```no_run
 /// use backstop::{Migrate, Moves, Rebuild, Visitor, VisitorMut};
 /// use tch::Tensor;
 ///

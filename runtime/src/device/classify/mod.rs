@@ -37,7 +37,7 @@ pub struct Fault {
 
 /// Whose fault it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Backend {
+pub enum Backend {
     Mps,
     /// NVIDIA, and ROCm, which tch cannot tell apart.
     Cuda,
@@ -47,7 +47,7 @@ pub(crate) enum Backend {
 
 /// What kind of fault it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) enum Class {
+pub enum Class {
     /// No kernel for the operator.
     UnsupportedOp,
     /// A kernel that refuses the dtype.
