@@ -27,11 +27,13 @@ pages! {
     getting_started "src/guide/getting-started.md"
     limits "src/guide/limits.md"
     retry_and_fallback "src/guide/retry-and-fallback.md"
+    policies "src/guide/policies.md"
     testing "src/guide/testing.md"
 }
 
 tensor_pages! {
     readme "../README.md"
+    device_fallback "src/guide/device-fallback.md"
 }
 
 #[cfg(test)]

@@ -76,7 +76,8 @@ fn the_reference_lists_every_argument_of_the_attributes() {
     let keys = after(&code, "Key { name: \"", word);
     assert!(keys.len() > 5);
     for key in keys {
-        assert!(page.contains(&format!("`{key}")), "`{key}` is not in the reference");
+        let listed = ["`", "#[migrate("].iter().any(|before| page.contains(&format!("{before}{key}")));
+        assert!(listed, "`{key}` is not in the reference");
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Tables are float32 with one row a bar: `[bars, symbols, columns]`.
 
+use backstop::{Migrate, safe_mps_op};
 use tch::{Device, Kind, TchError, Tensor};
 
 use crate::api::Quotes;
@@ -13,7 +14,7 @@ pub const CLEAN_COLUMNS: i64 = 5;
 pub const CLOSE: i64 = 3;
 
 /// A table in two parts, the older one first.
-#[derive(Debug)]
+#[derive(Debug, Migrate)]
 pub struct Split {
     /// What the agent learns from.
     pub training: Tensor,
@@ -38,6 +39,7 @@ pub fn table(quotes: &[Quotes]) -> Result<Tensor, TchError> {
 ///
 /// # Errors
 /// If libtorch cannot copy it.
+#[safe_mps_op(result = "cpu")]
 pub fn to_device(tensor: &Tensor, device: Device) -> Result<Tensor, TchError> {
     tensor.f_to_device(device)
 }
@@ -49,6 +51,7 @@ pub fn to_device(tensor: &Tensor, device: Device) -> Result<Tensor, TchError> {
 ///
 /// # Errors
 /// If libtorch refuses an operation, on every device.
+#[safe_mps_op]
 pub fn clean(table: &Tensor) -> Result<Tensor, TchError> {
     let filled = repeat_last_good(table)?;
     let prices = filled.f_narrow(2, 0, 4)?;
@@ -72,6 +75,7 @@ fn repeat_last_good(table: &Tensor) -> Result<Tensor, TchError> {
 ///
 /// # Errors
 /// If a part would be empty, or libtorch refuses an operation on every device.
+#[safe_mps_op]
 pub fn split(table: &Tensor, fraction: f64) -> Result<Split, TchError> {
     let bars = table.size().first().copied().unwrap_or(0);
     #[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "a number of bars")]
@@ -88,6 +92,7 @@ pub fn split(table: &Tensor, fraction: f64) -> Result<Split, TchError> {
 ///
 /// # Errors
 /// If `size` is not above zero, or libtorch refuses an operation on every device.
+#[safe_mps_op]
 pub fn batches(tensor: &Tensor, size: i64) -> Result<Vec<Tensor>, TchError> {
     if size < 1 {
         return Err(TchError::Shape(format!("batches of {size} rows; a batch has at least one")));

@@ -4,6 +4,7 @@
 //! Windows are made contiguous before they are reduced: a device's copy of a view is contiguous too, and both must sum in the same
 //! order to give the same bits.
 
+use backstop::{Migrate, safe_mps_op};
 use tch::{Device, Kind, TchError, Tensor};
 
 use crate::data_preprocessing::CLOSE;
@@ -19,7 +20,7 @@ const VOLATILITY_BARS: i64 = 10;
 const RSI_BARS: i64 = 14;
 
 /// Moving average convergence/divergence.
-#[derive(Debug)]
+#[derive(Debug, Migrate)]
 pub struct Macd {
     /// Fast average minus slow average.
     pub line: Tensor,
@@ -30,7 +31,7 @@ pub struct Macd {
 }
 
 /// What the agent sees of the market, on the CPU.
-#[derive(Debug)]
+#[derive(Debug, Migrate)]
 pub struct MarketStates {
     /// `[states, symbols, FEATURES]`
     pub states: Tensor,
@@ -42,6 +43,7 @@ pub struct MarketStates {
 ///
 /// # Errors
 /// If there are too few bars, or libtorch refuses an operation on every device.
+#[safe_mps_op(result = "cpu")]
 pub fn market_states(table: &Tensor) -> Result<MarketStates, TchError> {
     let close = table.f_select(2, CLOSE)?.f_contiguous()?;
     let returns = log_returns(&close)?;
@@ -62,6 +64,7 @@ pub fn market_states(table: &Tensor) -> Result<MarketStates, TchError> {
 ///
 /// # Errors
 /// If there is no bar, or libtorch refuses an operation on every device.
+#[safe_mps_op]
 pub fn log_returns(close: &Tensor) -> Result<Tensor, TchError> {
     let bars = bars_of(close, 1)?;
     let log = close.f_log()?;
@@ -73,6 +76,7 @@ pub fn log_returns(close: &Tensor) -> Result<Tensor, TchError> {
 ///
 /// # Errors
 /// If there are fewer bars than `window`, or it is below 2, or libtorch refuses an operation on every device.
+#[safe_mps_op]
 pub fn rolling_volatility(returns: &Tensor, window: i64) -> Result<Tensor, TchError> {
     if window < 2 {
         return Err(TchError::Shape(format!("a window of {window} bars has no standard deviation; use at least 2")));
@@ -91,6 +95,7 @@ pub fn rolling_volatility(returns: &Tensor, window: i64) -> Result<Tensor, TchEr
 ///
 /// # Errors
 /// If there are not more bars than `period`, or libtorch refuses an operation on every device.
+#[safe_mps_op]
 pub fn rsi(close: &Tensor, period: i64) -> Result<Tensor, TchError> {
     let bars = bars_of(close, period + 1)?;
     let change = close.f_narrow(0, 1, bars - 1)?.f_sub(&close.f_narrow(0, 0, bars - 1)?)?;
@@ -110,6 +115,7 @@ pub fn rsi(close: &Tensor, period: i64) -> Result<Tensor, TchError> {
 ///
 /// # Errors
 /// If there is no bar, or libtorch refuses an operation on every device.
+#[safe_mps_op]
 pub fn macd(close: &Tensor, fast: i64, slow: i64, signal: i64) -> Result<Macd, TchError> {
     let line = exponential_average(close, fast)?.f_sub(&exponential_average(close, slow)?)?;
     let signal = exponential_average(&line, signal)?;
@@ -122,6 +128,7 @@ pub fn macd(close: &Tensor, fast: i64, slow: i64, signal: i64) -> Result<Macd, T
 ///
 /// # Errors
 /// If there are fewer bars than `window`, or libtorch refuses an operation on every device.
+#[safe_mps_op]
 pub fn normalised_windows(series: &Tensor, window: i64) -> Result<Tensor, TchError> {
     bars_of(series, window)?;
     let windows = series.f_unfold(0, window, 1)?.f_contiguous()?;

@@ -1,6 +1,6 @@
 //! Training on the past, before the market opens.
 
-use backstop::timeout_async;
+use backstop::{Migrate, safe_mps_op, timeout_async};
 use fastrand::Rng;
 use tch::Device;
 
@@ -17,7 +17,7 @@ const WORKERS: usize = 2;
 const LEARN_FROM: f64 = 0.8;
 
 /// How to train.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Migrate)]
 pub struct Plan {
     /// Rounds in which every worker has one turn.
     pub rounds: usize,
@@ -28,7 +28,7 @@ pub struct Plan {
 }
 
 /// The past, as the agent sees it.
-#[derive(Debug)]
+#[derive(Debug, Migrate)]
 pub struct Past {
     /// What it learns from.
     pub training: MarketStates,
@@ -49,7 +49,7 @@ impl Past {
 }
 
 /// What came out of training.
-#[derive(Debug)]
+#[derive(Debug, Migrate)]
 pub struct Trained {
     /// The agent after the last round.
     pub agent: Agent,
@@ -66,6 +66,7 @@ pub struct Trained {
 /// # Cancellation
 /// Safe: between two turns it yields, and a dropped call has changed nothing.
 #[timeout_async(secs = 300)]
+#[safe_mps_op(result = "cpu")]
 pub async fn main_training_loop(start: &Agent, past: &Past, plan: Plan, progress: &Progress) -> Result<Trained, TradingError> {
     let mut rng = Rng::with_seed(plan.seed);
     let mut workers = (0..WORKERS).map(|_| Worker::new(start, &past.training, plan.device, rng.u64(..))).collect::<Result<Vec<_>, _>>()?;

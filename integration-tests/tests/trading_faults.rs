@@ -1,12 +1,15 @@
 //! Runs of the trading system with trouble: their numbers are those of a run without any.
+#![cfg(not(feature = "disable-decorators"))]
 
-use backstop::FunctionStats;
+use std::sync::OnceLock;
+
+use backstop::{Backstop, Builder, FunctionStats};
 use sim_mps::Orders;
 use tch::Device;
 use trading::session::{Report, Setup, progress, run};
 
 fn small(device: Device) -> Setup {
-    Setup { history: 300, bars: 30, rounds: 4, device, ..Setup::default() }
+    Setup { history: 150, bars: 12, rounds: 2, device, ..Setup::default() }
 }
 
 async fn finished(setup: &Setup) -> Report {
@@ -19,8 +22,13 @@ async fn bits(device: Device) -> (u64, u64) {
     (report.curve.checksum(), report.weights)
 }
 
-/// The device's orders, or `None` with a reason printed.
+/// The device's orders, or `None` with a reason printed. From now on every call tries the device first, however often it failed.
 fn orders() -> Option<Orders> {
+    static INSTALLED: OnceLock<Backstop> = OnceLock::new();
+    INSTALLED.get_or_init(|| {
+        let policies = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/policies/always_try_the_device.toml");
+        Builder::new().policies(policies).install().expect("the policies are in force")
+    });
     let orders = Orders::take();
     if orders.is_err() {
         println!("skipped: no simulated device on this platform");
@@ -65,6 +73,6 @@ async fn faults_now_and_then_change_no_bit() {
         device.reset();
         device.fail_every(every, &sim_mps::text::kernel_build());
         assert_eq!(bits(Device::Mps).await, wanted, "one fault in {every} operators");
-        assert!(sim_mps::counts().raised > 10);
+        assert!(sim_mps::counts().raised > 0, "no operator failed");
     }
 }

@@ -3,7 +3,7 @@
 use proc_macro2::{Delimiter, Group, Ident, TokenStream, TokenTree};
 use quote::{ToTokens, TokenStreamExt};
 use syn::parse::{Parse, ParseStream, Parser};
-use syn::{Attribute, Generics, Result, Signature, Token, Visibility};
+use syn::{Attribute, Error, Generics, Result, Signature, Token, Visibility};
 
 /// A function, a method, or a trait's method.
 #[derive(Clone)]
@@ -26,6 +26,18 @@ pub enum Body {
 }
 
 impl Function {
+    /// Reads the annotated item. On anything but a function the message says what the attribute does and, for a type, what to annotate.
+    pub fn read(item: TokenStream, attribute: &str, for_types: &str) -> Result<Self> {
+        let Some(keyword) = other_item(item.clone()) else { return syn::parse2(item) };
+        let instead = match keyword.to_string().as_str() {
+            "struct" | "enum" | "union" => for_types,
+            "impl" | "trait" => "annotate the methods inside, one by one",
+            "mod" => "annotate the functions inside, one by one",
+            _ => "this item has none",
+        };
+        Err(Error::new_spanned(keyword, format!("{attribute} one function: {instead}")))
+    }
+
     /// The function's name without `r#`.
     pub fn name(&self) -> String {
         let name = self.sig.ident.to_string();
@@ -76,6 +88,14 @@ impl ToTokens for Function {
             Body::Missing(semicolon) => semicolon.to_tokens(tokens),
         }
     }
+}
+
+/// The keyword of an item that is no function.
+fn other_item(item: TokenStream) -> Option<TokenTree> {
+    const OTHERS: [&str; 10] = ["struct", "enum", "union", "impl", "trait", "mod", "static", "type", "use", "macro_rules"];
+    let mut words = item.into_iter().filter(|token| matches!(token, TokenTree::Ident(_)));
+    let keyword = words.find(|word| !matches!(word.to_string().as_str(), "pub" | "unsafe" | "default"))?;
+    OTHERS.contains(&keyword.to_string().as_str()).then_some(keyword)
 }
 
 /// `default fn`, unless `default` begins a path.

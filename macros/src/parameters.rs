@@ -2,6 +2,7 @@
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{format_ident, quote};
+use syn::visit_mut::{VisitMut, visit_pat_ident_mut};
 use syn::{Attribute, FnArg, Pat, PatIdent, Receiver, ReceiverKind, Signature, Type, parse_quote};
 
 /// How an argument reaches the body.
@@ -83,6 +84,25 @@ impl Parameter {
             Pat::Wild(_) => TokenStream::new(),
             _ => quote!(#(#cfgs)* #unused #(#lints)* let #pat = #name;),
         }
+    }
+}
+
+impl Parameter {
+    /// A look at every `mut` binding as a whole: a block that captured only the fields it assigns would be warned of "values never read".
+    pub fn hold(&self) -> TokenStream {
+        struct Mutable(Vec<Ident>);
+        impl VisitMut for Mutable {
+            fn visit_pat_ident_mut(&mut self, pat: &mut PatIdent) {
+                if pat.mutability.is_some() {
+                    self.0.push(pat.ident.clone());
+                }
+                visit_pat_ident_mut(self, pat);
+            }
+        }
+        let mut mutable = Mutable(Vec::new());
+        mutable.visit_pat_mut(&mut self.pat.clone());
+        let cfgs = &self.cfgs;
+        mutable.0.iter().map(|name| quote!(#(#cfgs)* let _ = &#name;)).collect()
     }
 }
 

@@ -114,11 +114,31 @@ impl Settings {
 
     fn read(&mut self, input: ParseStream) {
         while !input.is_empty() {
-            match read_entry(input) {
+            match self.read_entry(input) {
                 Ok(entry) => self.add(entry),
                 Err(error) => self.error(error),
             }
             skip_to_comma(input);
+        }
+    }
+
+    fn read_entry(&self, input: ParseStream) -> Result<Entry> {
+        if input.peek(Lit) {
+            let example = self.known.first().map_or("", |key| key.example);
+            return Err(input.error(format!("expected `key = value`, such as `{example}`")));
+        }
+        let key = input.call(Ident::parse_any)?;
+        let value = match input.parse::<Option<Token![=]>>()? {
+            Some(equals) if input.is_empty() || input.peek(Token![,]) => {
+                return Err(Error::new_spanned(equals, format!("`{key} =` has no value")));
+            }
+            Some(_) => Some(input.parse()?),
+            None => None,
+        };
+        if input.is_empty() || input.peek(Token![,]) {
+            Ok(Entry { key, value })
+        } else {
+            Err(input.error("expected `,` and the next `key = value`"))
         }
     }
 
@@ -131,25 +151,6 @@ impl Settings {
         } else {
             self.entries.push(entry);
         }
-    }
-}
-
-fn read_entry(input: ParseStream) -> Result<Entry> {
-    if input.peek(Lit) {
-        return Err(input.error("expected `key = value`, such as `secs = 30`"));
-    }
-    let key = input.call(Ident::parse_any)?;
-    let value = match input.parse::<Option<Token![=]>>()? {
-        Some(equals) if input.is_empty() || input.peek(Token![,]) => {
-            return Err(Error::new_spanned(equals, format!("`{key} =` has no value")));
-        }
-        Some(_) => Some(input.parse()?),
-        None => None,
-    };
-    if input.is_empty() || input.peek(Token![,]) {
-        Ok(Entry { key, value })
-    } else {
-        Err(input.error("expected `,` and the next `key = value`"))
     }
 }
 

@@ -198,6 +198,35 @@ macro_rules! make_all {
 
 make_all!(made_inside);
 
+/// The attribute from outside the macro, `self` from inside.
+macro_rules! methods {
+    ($(#[$attribute:meta] $name:ident)*) => {
+        impl Named {
+            $(
+                #[$attribute]
+                async fn $name(mut self, extra: String) -> io::Result<String> {
+                    self.name = "inside";
+                    Ok(format!("{}{extra}", self.name))
+                }
+            )*
+
+            #[timeout_async(secs = 1, retry, fallback = Self::method_instead)]
+            async fn method(&mut self, extra: String) -> io::Result<String> {
+                Ok(format!("{}{extra}", self.name))
+            }
+
+            fn method_instead(&mut self, extra: String, _error: io::Error) -> io::Result<String> {
+                Ok(extra)
+            }
+        }
+    };
+}
+
+methods! {
+    #[timeout_async(secs = 1)] method_once
+    #[timeout_async(secs = 1, retry)] method_again
+}
+
 #[tokio::test]
 async fn bodies_behave_as_without_the_attribute() {
     assert_eq!(question("5").await.unwrap(), 5);
@@ -216,6 +245,10 @@ async fn bodies_behave_as_without_the_attribute() {
     assert_eq!((option(true).await, option(false).await), (Some(1), None));
     assert_eq!(Named { name: "n" }.macros().await.unwrap(), "n n associated");
     assert_eq!(Named { name: "n" }.macros_again().await.unwrap(), "n n associated");
+    let named = Named { name: "n" };
+    assert_eq!(named.clone().method_once("!".to_owned()).await.unwrap(), "inside!");
+    assert_eq!(named.clone().method_again("!".to_owned()).await.unwrap(), "inside!");
+    assert_eq!(named.clone().method("!".to_owned()).await.unwrap(), "n!");
     assert_eq!(made(1, "x").await.unwrap(), "2 x");
     assert_eq!(made_again("ab".to_owned(), "x").await.unwrap(), "2 x");
     assert_eq!(made_inside("a".to_owned(), (1, 2)).await.unwrap(), "a! 1 2");

@@ -50,6 +50,36 @@ impl Client {
     }
 }
 
+#[derive(Clone)]
+struct Order {
+    price: u32,
+    venue: String,
+}
+
+impl Order {
+    /// Fields that are assigned before they are read.
+    #[timeout_async(secs = 5)]
+    async fn reprice(mut self, mut other: Self) -> io::Result<u32> {
+        self.price = 5;
+        tokio::task::yield_now().await;
+        other.price = 6;
+        Ok(self.price + other.price)
+    }
+
+    #[timeout_async(secs = 5, retry, fallback = Self::repriced)]
+    async fn reprice_again(mut self, mut other: Self) -> io::Result<u32> {
+        self.price = 5;
+        tokio::task::yield_now().await;
+        other.price = 6;
+        Ok(self.price + other.price)
+    }
+
+    fn repriced(self, other: Self, error: io::Error) -> io::Result<u32> {
+        drop((self.venue, other));
+        Err(error)
+    }
+}
+
 #[timeout_async(millis = 100, on_timeout = drop)]
 async fn nothing() {
     tokio::task::yield_now().await;
@@ -98,6 +128,9 @@ async fn an_annotated_crate_keeps_its_lints() -> io::Result<()> {
     assert_eq!(client.fetch("ab").await?, 2);
     assert_eq!(client.again("a", String::new(), (1, 2), Vec::new()).await?, 5);
     assert_eq!(std::sync::Arc::new(client).moved("n".to_owned()).await?, "2 n");
+    let order = Order { price: 1, venue: "XETRA".to_owned() };
+    assert_eq!(order.clone().reprice(order.clone()).await?, 11);
+    assert_eq!(order.clone().reprice_again(order).await?, 11);
     nothing().await;
     assert_eq!(isolated(1).await, Some(2));
     assert_eq!(returns_impl(1).await?, 1);

@@ -1,7 +1,8 @@
 //! An expansion does not depend on what names mean where it stands, and finds `backstop` where `crate = …` says it is.
 
 #![cfg(not(feature = "disable-decorators"))]
-#![deny(warnings, missing_docs, unsafe_code)]
+#![deny(warnings, missing_docs)]
+#![forbid(unsafe_code)]
 
 /// Where another crate may have put it.
 pub mod reexport {

@@ -1,5 +1,5 @@
 //! `#[timeout_async]` takes generics, lifetimes, `impl Trait`, patterns and attributes in a signature.
-
+#![allow(clippy::multiple_bound_locations, clippy::non_minimal_cfg, reason = "odd signatures are what is tested here")]
 #![cfg(not(feature = "disable-decorators"))]
 
 use std::fmt::{Debug, Display};
@@ -17,9 +17,9 @@ impl From<TimeoutError> for Borrowing<'_> {
 }
 
 #[timeout_async(secs = 1)]
-async fn generic<T: Display + Send, const N: usize>(values: [T; N]) -> io::Result<String>
+async fn generic<T, const N: usize>(values: [T; N]) -> io::Result<String>
 where
-    T: Clone,
+    T: Clone + Display + Send,
 {
     Ok(values.iter().map(ToString::to_string).collect())
 }
@@ -93,9 +93,9 @@ fn patterns_instead((a, b): (u32, u32), [c, ..]: [u32; 3], d: u32, e: u32, f: u3
 #[timeout_async(secs = 1, retry)]
 async fn attributes(
     #[cfg(any())] gone: u32,
-    #[cfg(all())] here: String,
+    #[cfg(not(any()))] here: String,
     #[allow(unused_variables)] unused: String,
-    #[cfg(all())] (left, _): (u32, u32),
+    #[cfg(not(any()))] (left, _): (u32, u32),
 ) -> io::Result<usize> {
     Ok(here.len() + left as usize)
 }

@@ -30,7 +30,7 @@ pub fn start(mut arguments: lexopt::Parser) -> Done<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     setup::ensure()?;
-    let demo = ["run", "--quiet", "--package", "backstop-integration-tests", "--bin", "demo", "--"];
+    let demo = ["run", "--package", "backstop-integration-tests", "--bin", "demo", "--"];
     let status = workspace::run(workspace::cargo().args(demo).args(arguments))?;
     Ok(workspace::exit_code(status))
 }

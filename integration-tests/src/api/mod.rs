@@ -43,8 +43,7 @@ pub async fn fetch_quotes(client: &Client, bar: usize) -> Result<Quotes, Trading
 ///
 /// # Errors
 /// The given error, if no quotes were ever seen.
-#[expect(clippy::unused_async, reason = "a fallback has the signature of the function it stands in for")]
-pub async fn cached_quotes(client: &Client, bar: usize, error: TradingError) -> Result<Quotes, TradingError> {
+pub fn cached_quotes(client: &Client, bar: usize, error: TradingError) -> Result<Quotes, TradingError> {
     match client.latest() {
         Some(quotes) => {
             tracing::warn!(target: "trading::api", bar, from_bar = quotes.bar, %error, "old quotes instead of new ones");

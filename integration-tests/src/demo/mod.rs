@@ -68,7 +68,9 @@ fn simulated_device(place: Place) -> Result<Option<sim_mps::Orders>, Box<dyn std
 async fn watched(arguments: Arguments, screen: &Screen, device: Option<sim_mps::Orders>) -> Result<Report, TradingError> {
     let (progress, supervisor) = session::progress();
     let status = supervisor.status.clone();
-    let trouble = device.map(|device| tokio::spawn(trouble::order(device, status.clone())));
+    // Where no function is guarded, trouble with the device would end the run.
+    let guarded = !backstop::sites().is_empty();
+    let trouble = device.filter(|_| guarded).map(|device| tokio::spawn(trouble::order(device, status.clone())));
     let display = tokio::spawn(display(screen.clone(), arguments, status));
     let incidents = (!arguments.quiet).then(|| tokio::spawn(incidents::show(screen.clone())));
     let interrupt = tokio::spawn(interrupt(supervisor));

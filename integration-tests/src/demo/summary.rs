@@ -59,11 +59,11 @@ pub fn profit(report: &Report) -> String {
         100.0 * curve.profit_part(),
         100.0 * curve.deepest_fall(),
     );
-    let _ =
-        writeln!(text, "equity curve {:016x}, weights {:016x}: the same for this seed on every device", curve.checksum(), report.weights);
-    if report.stopped {
-        text.push_str("Stopped before the market closed.\n");
-    }
+    let _ = writeln!(text, "equity curve {:016x}, weights {:016x}", curve.checksum(), report.weights);
+    text.push_str(match report.stopped {
+        true => "Stopped before the market closed.\n",
+        false => "This seed gives these bits on every device, with faults or without.\n",
+    });
     text
 }
 

@@ -1,6 +1,6 @@
 //! What `#[safe_mps_op]` cannot stand on.
 
-use proc_macro2::{Group, TokenStream, TokenTree};
+use proc_macro2::{Group, TokenStream};
 use syn::{Error, Result};
 
 use crate::function::{Body, Function};
@@ -13,10 +13,7 @@ const MOST: usize = 12;
 
 /// Reads the annotated item, which must be a function.
 pub fn function(item: TokenStream) -> Result<Function> {
-    match other_item(item.clone()) {
-        Some((keyword, what)) => Err(Error::new_spanned(keyword, format!("`#[safe_mps_op]` stands on one function: {what}"))),
-        None => syn::parse2(item),
-    }
+    Function::read(item, "`#[safe_mps_op]` stands on", "a type has none, so annotate its methods (or write `#[derive(Migrate)]`)")
 }
 
 /// Every rule at once; the body.
@@ -33,20 +30,6 @@ pub fn check(function: &Function) -> Result<Group> {
             format!("`{}` has no body here: annotate the method in each `impl` of the trait", function.sig.ident),
         )),
     }
-}
-
-/// The keyword of an item that is no function, and what to do instead.
-fn other_item(item: TokenStream) -> Option<(TokenTree, &'static str)> {
-    let mut keywords = item.into_iter().filter(|token| matches!(token, TokenTree::Ident(_)));
-    let keyword = keywords.find(|token| !matches!(token.to_string().as_str(), "pub" | "unsafe" | "default"))?;
-    let what = match keyword.to_string().as_str() {
-        "struct" | "enum" | "union" => "a type has none, so annotate its methods (or write `#[derive(Migrate)]`)",
-        "impl" | "trait" => "annotate the methods inside, one by one",
-        "mod" => "annotate the functions inside, one by one",
-        "static" | "type" | "use" | "macro_rules" => "this item has none",
-        _ => return None,
-    };
-    Some((keyword, what))
 }
 
 fn runs(function: &Function) -> Result<()> {

@@ -1,6 +1,6 @@
 //! What `#[timeout_async]` cannot stand on, and which arguments do not fit the function.
 
-use proc_macro2::{TokenStream, TokenTree};
+use proc_macro2::TokenStream;
 use quote::ToTokens;
 use syn::visit_mut::{self, VisitMut};
 use syn::{Error, FnArg, Lifetime, ParenthesizedGenericArguments, ReceiverKind, Result, Type, TypeFnPtr, TypeReference};
@@ -13,10 +13,7 @@ use crate::shape::Shape;
 
 /// Reads the annotated item, which must be a function.
 pub fn function(item: TokenStream) -> Result<Function> {
-    match other_item(item.clone()) {
-        Some((keyword, what)) => Err(Error::new_spanned(keyword, format!("`#[timeout_async]` guards one function: {what}"))),
-        None => syn::parse2(item),
-    }
+    Function::read(item, "`#[timeout_async]` guards", "a type has none, so annotate its methods")
 }
 
 /// Every rule at once.
@@ -34,20 +31,6 @@ pub fn check(arguments: &Arguments, function: &Function) -> Result<Shape> {
     ];
     rules.into_iter().filter_map(Result::err).for_each(|error| collect(&mut errors, error));
     errors.map_or(Ok(shape), Err)
-}
-
-/// The keyword of an item that is no function, and what to do instead.
-fn other_item(item: TokenStream) -> Option<(TokenTree, &'static str)> {
-    let mut keywords = item.into_iter().filter(|token| matches!(token, TokenTree::Ident(_)));
-    let keyword = keywords.find(|token| !matches!(token.to_string().as_str(), "pub" | "unsafe" | "default"))?;
-    let what = match keyword.to_string().as_str() {
-        "struct" | "enum" | "union" => "a type has none, so annotate its methods",
-        "impl" | "trait" => "annotate the methods inside, one by one",
-        "mod" => "annotate the functions inside, one by one",
-        "static" | "type" | "use" | "macro_rules" => "this item has none",
-        _ => return None,
-    };
-    Some((keyword, what))
 }
 
 fn is_async(function: &Function, shape: &Shape) -> Result<()> {

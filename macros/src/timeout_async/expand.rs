@@ -20,12 +20,11 @@
 
 use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
-use syn::{Attribute, Path, Type, parse_quote};
+use syn::{Attribute, FnArg, Signature, Type, parse_quote};
 
 use super::parse::Arguments;
 use crate::function::{Body, Function};
-use crate::parameters::{Parameter, Parameters, Passing};
-use crate::receiver;
+use crate::parameters::Parameters;
 use crate::shape::{Shape, error_may_borrow, nameable};
 use crate::site::{Site, krate_at};
 
@@ -49,9 +48,19 @@ pub fn expand(arguments: &Arguments, function: &Function, shape: Shape) -> Token
     let mut function = function.clone();
     if arguments.needs_names() {
         function.sig = Parameters::of(&function.sig).named(&function.sig);
+        if arguments.retry.is_some() {
+            take_mut_inside(&mut function.sig);
+        }
     }
     let head = function.head();
     quote!(#head { #body })
+}
+
+/// `mut self` becomes `self`: what the body changes is each attempt's own clone.
+fn take_mut_inside(sig: &mut Signature) {
+    if let Some(FnArg::Receiver(receiver)) = sig.inputs.first_mut() {
+        receiver.mutability = None;
+    }
 }
 
 /// Whether another attribute of ours must be expanded first; then this one moves below it, so that in either order of writing the guard is
@@ -75,14 +84,14 @@ fn is_device(attribute: &Attribute) -> bool {
 
 impl Arguments {
     /// Whether arguments are used more than once, so that each needs a plain name.
-    fn needs_names(&self) -> bool {
+    pub fn needs_names(&self) -> bool {
         self.retry.is_some() || self.fallback.is_some()
     }
 }
 
 /// Where the future comes from.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Form {
+pub enum Form {
     /// From the body as an `async` block.
     Async,
     /// From the body as ordinary code that returns a future.
@@ -90,14 +99,14 @@ enum Form {
 }
 
 /// One guarded call in the making.
-struct Call<'a> {
-    arguments: &'a Arguments,
-    function: &'a Function,
-    parameters: Parameters,
-    site: Site<'a>,
-    returned: Type,
-    form: Form,
-    block: Group,
+pub struct Call<'a> {
+    pub arguments: &'a Arguments,
+    pub function: &'a Function,
+    pub parameters: Parameters,
+    pub site: Site<'a>,
+    pub returned: Type,
+    pub form: Form,
+    pub block: Group,
 }
 
 impl<'a> Call<'a> {
@@ -191,156 +200,17 @@ impl<'a> Call<'a> {
     }
 
     /// Where the return type stands, or the function's name where none is written.
-    fn written_type(&self) -> [Span; 2] {
+    pub fn written_type(&self) -> [Span; 2] {
         match &self.function.sig.output {
             syn::ReturnType::Default => ends(&self.function.sig.ident),
             syn::ReturnType::Type(_, ty) => ends(ty),
         }
     }
-
-    /// What the fallback will need, set aside before the body takes it.
-    fn keep(&self) -> TokenStream {
-        if self.arguments.fallback.is_none() {
-            return TokenStream::new();
-        }
-        let krate = &self.arguments.krate;
-        let receiver = self.receiver_by_value().then(|| {
-            let (kept, again) = (kept_name("this"), self.clone_receiver());
-            quote!(let #kept = #again;)
-        });
-        let values = self.parameters.list.iter().filter(|parameter| parameter.passing == Passing::Value).map(|parameter| {
-            let (name, kept) = (&parameter.name, kept_name(&parameter.name.to_string()));
-            let again = again(krate, name, &parameter.ty);
-            quote!(let #kept = #again;)
-        });
-        quote!(#receiver #(#values)*)
-    }
-
-    /// The fallback's arguments before the error.
-    fn kept(&self) -> Vec<TokenStream> {
-        let receiver = self.parameters.receiver.map(|_| match self.receiver_by_value() {
-            true => kept_name("this").into_token_stream(),
-            false => quote!(self),
-        });
-        let values = self.parameters.list.iter().map(|parameter| match parameter.passing {
-            Passing::Value => kept_name(&parameter.name.to_string()).into_token_stream(),
-            _ => parameter.name.to_token_stream(),
-        });
-        receiver.into_iter().chain(values).collect()
-    }
-
-    fn receiver_by_value(&self) -> bool {
-        self.parameters.receiver == Some(Passing::Value)
-    }
-
-    /// The future of one attempt: `async move { … }`, or the future that the body returns.
-    fn body(&self) -> TokenStream {
-        let krate = &self.arguments.krate;
-        let (values, patterns, block) = (self.values(), self.patterns(), self.block());
-        let future = match self.form {
-            Form::Async => {
-                let typed = self.typed_return();
-                quote!(async move { #patterns #typed #block })
-            }
-            Form::Eager => {
-                let result = self.written_result();
-                match patterns.is_empty() {
-                    true => quote!(#krate::private::once(move || #result #block)),
-                    false => quote!(#krate::private::once(move || #result { #patterns #block })),
-                }
-            }
-        };
-        if values.is_empty() { future } else { quote!({ #values #future }) }
-    }
-
-    /// `-> Pin<Box<dyn Future…>>`, so that the body's boxes are coerced; `impl Future` cannot be written there.
-    fn written_result(&self) -> TokenStream {
-        match &self.function.sig.output {
-            output @ syn::ReturnType::Type(_, ty) if !matches!(**ty, Type::ImplTrait(_)) => output.to_token_stream(),
-            _ => TokenStream::new(),
-        }
-    }
-
-    fn block(&self) -> TokenStream {
-        match self.own_receiver() {
-            Some((this, _)) => receiver::rename(&self.block, &this).into_token_stream(),
-            None => self.block.to_token_stream(),
-        }
-    }
-
-    /// `self` cannot be bound again: where each attempt needs its own, the body calls it by another name.
-    fn own_receiver(&self) -> Option<(Ident, TokenStream)> {
-        let value = match self.parameters.receiver? {
-            Passing::Value if self.arguments.retry.is_some() => self.clone_receiver(),
-            Passing::Exclusive if self.arguments.needs_names() => quote!(&mut *self),
-            _ => return None,
-        };
-        Some((Ident::new("__backstop_self", Span::mixed_site()), value))
-    }
-
-    fn clone_receiver(&self) -> TokenStream {
-        let receiver = self.function.sig.receiver();
-        receiver.map(|receiver| again(&self.arguments.krate, &quote!(self), receiver)).unwrap_or_default()
-    }
-
-    /// This attempt's arguments, under the names of the signature: clones where there may be another attempt, `&mut`s lent again.
-    fn values(&self) -> TokenStream {
-        let krate = &self.arguments.krate;
-        let retry = self.arguments.retry.is_some();
-        let receiver = self.own_receiver().map(|(this, value)| quote!(let #this = #value;));
-        let values = self.parameters.list.iter().map(|parameter| {
-            let (name, cfgs) = (&parameter.name, &parameter.cfgs);
-            let value = match parameter.passing {
-                Passing::Value if retry => again(krate, name, &parameter.ty),
-                Passing::Exclusive => quote!(&mut *#name),
-                _ => return TokenStream::new(),
-            };
-            quote!(#(#cfgs)* let #name = #value;)
-        });
-        quote!(#receiver #(#values)*)
-    }
-
-    /// The patterns of the signature as it was written, inside the attempt.
-    fn patterns(&self) -> TokenStream {
-        if !self.arguments.needs_names() {
-            return TokenStream::new();
-        }
-        self.parameters.list.iter().map(Parameter::bind).collect()
-    }
-
-    /// A typed `return` that never runs: type errors stay in the body, and the body's value is coerced as in the function itself.
-    fn typed_return(&self) -> TokenStream {
-        let returned = &self.returned;
-        if let Type::Infer(_) = returned {
-            return TokenStream::new();
-        }
-        let [place, _] = self.written_type();
-        let value = Ident::new("returned", place);
-        let back = quote_spanned!(place=> return #value;);
-        quote! {
-            if let ::core::option::Option::Some(#value) = ::core::option::Option::None::<#returned> { #back }
-        }
-    }
-}
-
-/// A clone of an argument; that it must have one is said at `place`: about a function that is not called where it is named, the compiler
-/// complains there, and not at an argument that the expansion has made.
-fn again(krate: &Path, name: &impl ToTokens, place: &impl ToTokens) -> TokenStream {
-    let [start, end] = ends(place);
-    let krate = krate_at(krate, start);
-    let function = Ident::new("again", end);
-    let path = quote_spanned!(start=> #krate::private::#function);
-    quote!({ let again = #path; again(&#name) })
-}
-
-/// Local to the expansion: a name of the same letters in the user's code is another one.
-fn kept_name(name: &str) -> Ident {
-    Ident::new(&format!("kept_{}", name.trim_start_matches("r#")), Span::mixed_site())
 }
 
 /// The first and the last span of some tokens: what the compiler underlines of a call that begins and ends there. They are the user's
 /// own spans: one that says "generated" is shown at the attribute.
-fn ends(tokens: &impl ToTokens) -> [Span; 2] {
+pub fn ends(tokens: &impl ToTokens) -> [Span; 2] {
     let mut spans = tokens.to_token_stream().into_iter().map(|token| token.span());
     let first = spans.next().unwrap_or_else(Span::mixed_site);
     [first, spans.last().unwrap_or(first)]

@@ -1,5 +1,6 @@
 //! `#[timeout_async]`: parse, check, expand.
 
+mod body;
 mod check;
 mod expand;
 mod limit;

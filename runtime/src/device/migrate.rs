@@ -78,6 +78,8 @@ pub enum Seen<'t> {
     Buffer(&'t Tensor),
     /// A store; its variables follow.
     Store(&'t VarStore),
+    /// A device on which the function will make tensors.
+    Device(Device),
 }
 
 /// Is shown every tensor of a value: see [`Migrate::visit`].
@@ -162,7 +164,9 @@ impl Rebuild for Tensor {
 
 /// A device that is passed along is replaced too: a function that makes tensors "over there" makes them on the CPU.
 impl Migrate for Device {
-    fn visit(&self, _: &mut Visitor<'_>) {}
+    fn visit(&self, visitor: &mut Visitor<'_>) {
+        (visitor.0)(Seen::Device(*self));
+    }
 
     fn visit_mut(&mut self, visitor: &mut VisitorMut<'_>) {
         (visitor.0)(SeenMut::Device(self));
@@ -394,5 +398,5 @@ macro_rules! plain {
 }
 
 plain! {
-    (), bool, char, f32, f64, i8, i16, i32, i64, i128, isize, u8, u16, u32, u64, u128, usize, String, &'static str, Duration, Kind,
+    (), bool, char, f32, f64, i8, i16, i32, i64, i128, isize, u8, u16, u32, u64, u128, usize, String, Duration, Kind,
 }

@@ -62,7 +62,7 @@ impl Migration {
             let (tensor, buffer) = match seen {
                 Seen::Tensor(tensor) => (tensor, false),
                 Seen::Buffer(tensor) => (tensor, true),
-                Seen::Store(_) => return,
+                Seen::Store(_) | Seen::Device(_) => return,
             };
             if !tensor.defined() {
                 return;

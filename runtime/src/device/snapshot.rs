@@ -64,12 +64,16 @@ impl Change {
     }
 }
 
-/// The first accelerator among the tensors; `None` where all are on the CPU.
+/// The first accelerator among the tensors and devices; `None` where there is only the CPU.
 pub(crate) fn origin<A: Arguments>(arguments: &A) -> Option<Device> {
     let mut origin = None;
     arguments.visit(&mut |_, _, seen| {
-        if let (None, Seen::Tensor(tensor) | Seen::Buffer(tensor)) = (origin, seen) {
-            origin = torch::accelerator(tensor);
+        if origin.is_none() {
+            origin = match seen {
+                Seen::Tensor(tensor) | Seen::Buffer(tensor) => torch::accelerator(tensor),
+                Seen::Device(device) => Some(device).filter(|device| *device != Device::Cpu),
+                Seen::Store(_) => None,
+            };
         }
     });
     origin
@@ -82,7 +86,7 @@ impl Survey {
         arguments.visit(&mut |argument, exclusive, seen| match seen {
             Seen::Tensor(tensor) => notes.push(Note::of(argument, exclusive, tensor, false)),
             Seen::Buffer(tensor) => notes.push(Note::of(argument, exclusive, tensor, true)),
-            Seen::Store(_) => {}
+            Seen::Store(_) | Seen::Device(_) => {}
         });
         // A device that has no memory for the copies is no reason to fail the call; it is then as without `snapshot`.
         let copies = if copied { Copies::new(arguments).ok() } else { None };

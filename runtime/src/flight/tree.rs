@@ -119,8 +119,10 @@ impl fmt::Display for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Node { depth, function, file, line, elapsed, attempt, remaining, polls, polling, beat, detached, .. } = self;
         write!(f, "{:indent$}{function}  [{}", "", short(*elapsed), indent = depth * 2)?;
-        if let Some(remaining) = remaining {
-            write!(f, ", {} left", short(*remaining))?;
+        match remaining {
+            Some(Duration::ZERO) => f.write_str(", past its deadline")?,
+            Some(remaining) => write!(f, ", {} left", short(*remaining))?,
+            None => {}
         }
         if *attempt > 1 {
             write!(f, ", attempt {attempt}")?;

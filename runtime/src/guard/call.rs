@@ -131,7 +131,7 @@ impl Call {
         let limits = Limits {
             deadline: watched.map_or(Tick::NEVER, |deadline| deadline.at),
             inherited,
-            warn: self.warn(now, deadline.as_ref()),
+            warn: self.warn(now),
             idle: self.policy.idle.value.unwrap_or(Duration::MAX),
             blocked_after: self.policy.blocked_after.value,
             only_report: self.policy.on_timeout.value == OnTimeout::Warn,
@@ -172,10 +172,10 @@ impl Call {
         }
     }
 
-    fn warn(&self, now: Tick, deadline: Option<&Deadline>) -> Tick {
-        match (self.policy.warn_at.value, deadline) {
+    fn warn(&self, now: Tick) -> Tick {
+        match (self.policy.warn_at.value, self.policy.timeout.value) {
             (Some(WarnAt::Elapsed(elapsed)), _) => now.after(elapsed),
-            (Some(WarnAt::Fraction(fraction)), Some(deadline)) => now.after(deadline.at.since(now).mul_f64(fraction.clamp(0.0, 1.0))),
+            (Some(WarnAt::Fraction(fraction)), Some(limit)) => now.after(limit.mul_f64(fraction.clamp(0.0, 1.0))),
             _ => Tick::NEVER,
         }
     }

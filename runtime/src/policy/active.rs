@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use arc_swap::ArcSwap;
 
 use super::channel::Channel;
-use super::environment::Environment;
+use super::environment::{Disable, Environment};
 use super::merge::Sources;
 use super::problem::PolicyError;
 use super::rules::Rules;
@@ -66,6 +66,11 @@ pub(crate) fn of(site: &'static Site) -> Arc<Policy> {
 /// A site that no attribute made is in no table, and no file can name it.
 fn detached(site: &'static Site) -> Policy {
     Sources { defaults: &Rules::default(), attribute: Rules::of_attribute(site), entry: None }.merge(site)
+}
+
+/// Whether fallbacks apply: for all functions, or for none where the environment switches everything off.
+pub(crate) fn fallbacks_are_on() -> bool {
+    in_force().load().set.environment.disable != Some(Disable::All)
 }
 
 /// Where notifications may go, as the file in force declares it.

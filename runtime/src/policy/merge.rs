@@ -28,7 +28,6 @@ impl Sources<'_> {
         let base = Policy::built_in();
         Policy {
             enabled: self.last(base.enabled, |rules| &rules.enabled),
-            fallback: base.fallback,
             timeout: self.last(base.timeout, |rules| &rules.timeout),
             idle: self.last(base.idle, |rules| &rules.idle),
             total: self.last(base.total, |rules| &rules.total),
@@ -93,7 +92,6 @@ pub(crate) fn apply_environment(policy: &mut Policy, environment: &Environment, 
         policy.enabled = Set { value: false, origin: Origin::Environment(DISABLE) };
     }
     if environment.disable == Some(Disable::All) {
-        policy.fallback = Set { value: false, origin: Origin::Environment(DISABLE) };
         policy.device.value.fallback = false;
         policy.device.origin = Origin::Environment(DISABLE);
     }

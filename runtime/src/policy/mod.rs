@@ -34,7 +34,7 @@ pub use settings::{Breaker, DevicePolicy, Escalation, OnLate, OnTimeout, Policy,
 
 #[cfg(feature = "inject")]
 pub(crate) use active::injected;
-pub(crate) use active::{channels, install, load, of, path};
+pub(crate) use active::{channels, fallbacks_are_on, install, load, of, path};
 #[cfg(feature = "prometheus")]
 pub(crate) use set::PolicySet;
 pub(crate) use watch::Watch;

@@ -9,10 +9,8 @@ use super::origin::Set;
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Policy {
-    /// Whether the guard is on; off, the body runs as if the attribute were not there (fallback stays).
+    /// Whether the guard of `#[timeout_async]` is on; off, the body runs as if the attribute were not there (fallbacks stay).
     pub enabled: Set<bool>,
-    /// Whether `fallback = path` and the device fallback apply; only `BACKSTOP_DISABLE=all` turns them off.
-    pub fallback: Set<bool>,
     /// The limit of one attempt; `None` is spelled `"none"`.
     pub timeout: Set<Option<Duration>>,
     /// The longest silence between two beats.
@@ -51,7 +49,6 @@ impl Policy {
     pub(crate) fn built_in() -> Self {
         Self {
             enabled: Set::built_in(true),
-            fallback: Set::built_in(true),
             timeout: Set::built_in(Some(Duration::from_secs(30))),
             idle: Set::built_in(None),
             total: Set::built_in(None),

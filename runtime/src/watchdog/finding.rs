@@ -48,16 +48,13 @@ const SHOWN: usize = 10_000;
 /// The running calls. Read once a moment: a hundred thousand calls that expire together are no hundred thousand readings.
 fn tree(id: CallId, now: Tick) -> Tree {
     thread_local!(static READ: RefCell<(Tick, Tree, usize)> = RefCell::new((Tick::NEVER, Tree::default(), 0)));
-    READ.with_borrow_mut(|(at, tree, left)| {
+    let whole = READ.try_with(|read| {
+        let (at, tree, left) = &mut *read.try_borrow_mut().ok()?;
         if *at != now {
             (*at, *tree, *left) = (now, flight::snapshot(), SHOWN);
         }
-        match left.checked_sub(tree.calls.len()) {
-            Some(rest) if tree.calls.iter().any(|call| call.id == id.number()) => {
-                *left = rest;
-                tree.clone()
-            }
-            _ => flight::path(id, now),
-        }
-    })
+        *left = left.checked_sub(tree.calls.len())?;
+        tree.calls.iter().any(|call| call.id == id.number()).then(|| tree.clone())
+    });
+    whole.ok().flatten().unwrap_or_else(|| flight::path(id, now))
 }

@@ -20,7 +20,7 @@ pub(crate) use sweep::expire;
 
 use crate::clock::Tick;
 use crate::event::Event;
-use crate::observe;
+use crate::{incident, observe};
 
 /// The longest time between two looks: ten a second at rest.
 const TICK: Duration = Duration::from_millis(100);
@@ -53,6 +53,8 @@ fn thread() -> Option<&'static Thread> {
 }
 
 fn watch() {
+    // Its log lines, its reports and the reload of policies come from the reporter, also in a program that installs nothing.
+    incident::start();
     let mut episodes = blocked::Episodes::default();
     loop {
         let now = Tick::now();

@@ -52,7 +52,7 @@ pub fn all() -> Done<Vec<Step>> {
             "book",
             "the book builds, and its links lead somewhere",
             false,
-            vec![call("run --quiet --profile book --package book --features render")],
+            vec![call("run --profile book --package book --features render")],
         ),
         step("bare", "backstop as users without tensors have it", false, vec![call("test --package backstop --package backstop-macros")]),
         step("disabled", "the demo works with its attributes switched off", true, vec![disabled()]),

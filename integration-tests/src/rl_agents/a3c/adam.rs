@@ -1,5 +1,6 @@
 //! Adam (Kingma and Ba, 2015), as a pure function: a step makes new tensors, so that no failure can leave half of one behind.
 
+use backstop::Migrate;
 use tch::{TchError, Tensor};
 
 use super::network::Parameters;
@@ -9,7 +10,7 @@ const BETA_2: f64 = 0.999;
 const EPSILON: f64 = 1e-8;
 
 /// The state of the optimizer.
-#[derive(Debug)]
+#[derive(Debug, Migrate)]
 pub struct Adam {
     mean: Parameters,
     square: Parameters,

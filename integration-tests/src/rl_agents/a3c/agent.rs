@@ -1,5 +1,6 @@
 //! The shared network and its optimizer.
 
+use backstop::Migrate;
 use fastrand::Rng;
 use tch::{Device, Kind, TchError, Tensor};
 
@@ -8,7 +9,7 @@ use crate::data_preprocessing::to_device;
 use crate::feature_engineering::FEATURES;
 
 /// The shared network with its optimizer, on the CPU. Learning makes a new agent; the old one stays as it was.
-#[derive(Debug)]
+#[derive(Debug, Migrate)]
 pub struct Agent {
     weights: Parameters,
     adam: Adam,

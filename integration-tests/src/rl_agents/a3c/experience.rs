@@ -1,5 +1,6 @@
 //! What a worker has seen and done since its last update, and the n-step returns of it.
 
+use backstop::Migrate;
 use fastrand::Rng;
 use tch::{Device, TchError, Tensor};
 
@@ -15,7 +16,7 @@ pub struct Experience {
 }
 
 /// A finished stretch of experience; all symbols and steps in one batch.
-#[derive(Debug)]
+#[derive(Debug, Migrate)]
 pub struct Rollout {
     /// `[steps · symbols, inputs]`
     pub states: Tensor,

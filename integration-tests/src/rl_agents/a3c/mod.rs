@@ -13,6 +13,7 @@ mod experience;
 mod network;
 mod worker;
 
+use backstop::safe_mps_op;
 use tch::{Device, Kind, TchError, Tensor};
 
 pub use adam::Adam;
@@ -53,6 +54,7 @@ impl Default for Hyper {
 ///
 /// # Errors
 /// If libtorch refuses an operation on every device.
+#[safe_mps_op(result = "cpu")]
 pub fn policy(weights: &Parameters, states: &Tensor) -> Result<Tensor, TchError> {
     let (logits, _) = weights.forward(states)?;
     logits.f_softmax(-1, Kind::Float)?.f_to_device(Device::Cpu)
@@ -62,6 +64,7 @@ pub fn policy(weights: &Parameters, states: &Tensor) -> Result<Tensor, TchError>
 ///
 /// # Errors
 /// If libtorch refuses an operation on every device.
+#[safe_mps_op(result = "cpu")]
 pub fn value(weights: &Parameters, states: &Tensor) -> Result<Tensor, TchError> {
     let (_, values) = weights.forward(states)?;
     values.f_to_device(Device::Cpu)
@@ -72,6 +75,7 @@ pub fn value(weights: &Parameters, states: &Tensor) -> Result<Tensor, TchError> 
 ///
 /// # Errors
 /// If libtorch refuses an operation on every device.
+#[safe_mps_op(result = "cpu")]
 pub fn policy_update(weights: &Parameters, rollout: &Rollout, entropy_bonus: f64) -> Result<Parameters, TchError> {
     let leaves = weights.leaves()?;
     let (logits, values) = leaves.forward(&rollout.states)?;
@@ -93,6 +97,7 @@ pub fn policy_update(weights: &Parameters, rollout: &Rollout, entropy_bonus: f64
 ///
 /// # Errors
 /// If libtorch refuses an operation on every device.
+#[safe_mps_op(result = "cpu")]
 pub fn value_update(weights: &Parameters, rollout: &Rollout, value_weight: f64) -> Result<Parameters, TchError> {
     let leaves = weights.leaves()?;
     let (_, values) = leaves.forward(&rollout.states)?;

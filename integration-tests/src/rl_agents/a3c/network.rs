@@ -1,5 +1,6 @@
 //! The network: a shared trunk with one head for the policy and one for the value; and any set of tensors in its shape.
 
+use backstop::Migrate;
 use fastrand::Rng;
 use tch::{Device, TchError, Tensor};
 
@@ -10,7 +11,7 @@ use crate::data_preprocessing::{length, numbers};
 const HIDDEN: i64 = 32;
 
 /// One linear layer, or its gradients, or its moments.
-#[derive(Debug)]
+#[derive(Debug, Migrate)]
 pub struct Layer {
     /// `[outputs, inputs]`
     pub weight: Tensor,
@@ -19,7 +20,7 @@ pub struct Layer {
 }
 
 /// The network's weights; also its gradients and the optimizer's moments. Never changed in place.
-#[derive(Debug)]
+#[derive(Debug, Migrate)]
 pub struct Parameters {
     /// From the state to the features that both heads share.
     pub trunk: Layer,

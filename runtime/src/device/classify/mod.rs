@@ -80,6 +80,7 @@ pub enum Class {
 
 impl Class {
     /// Every class, in the order of the reference page.
+    #[cfg(test)]
     pub(crate) const ALL: [Class; 14] = [
         Class::UnsupportedOp,
         Class::UnsupportedDtype,

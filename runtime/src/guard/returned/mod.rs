@@ -19,6 +19,7 @@ pub use makes::{ByFrom, Calling, Lifting, Makes, Missing};
 pub use reads::{Lifts, Lone, Printed, Reads, Shown, Silent, Sourced, Value};
 
 use crate::outcome::TimeoutError;
+use crate::policy;
 
 /// How the guard reads and makes values of a function's return type `R`.
 pub trait Returns<R>: Copy {
@@ -61,13 +62,15 @@ impl<R, K: Reads<R>, M: Makes<R>> Returns<R> for By<K, M> {
     }
 }
 
-/// The body of a function with a fallback: its result, or the error that the fallback is called with.
+/// The body of a function with a fallback: its result, or the error that the fallback is called with. Where fallbacks are switched off, a
+/// failure is a result like any other; every guard is off then too, so nobody else needs to tell them apart.
 pub async fn lift<K, M, F>(returns: By<K, M>, body: F) -> Result<F::Output, K::Error>
 where
     F: Future,
     K: Lifts<F::Output>,
 {
-    returns.reads.lift(body.await)
+    let returned = body.await;
+    if policy::fallbacks_are_on() { returns.reads.lift(returned) } else { Ok(returned) }
 }
 
 /// How the guard reads and makes values of the return type of `body`. The first word says whether the error may borrow, the second

@@ -58,6 +58,10 @@ fn without_effect(entry: &Entry, text: &str, matched: &[&'static Site]) -> Vec<P
     for (key, origin) in timing_keys(rules).into_iter().filter(|_| !guarded) {
         useless(key, origin, "#[timeout_async] is not on", "add #[timeout_async] to the function, or remove the key");
     }
+    if let Some(enabled) = rules.enabled.as_ref().filter(|_| !guarded) {
+        let help = "write device = { fallback = false } to switch the device fallback off";
+        useless("enabled", &enabled.origin, "#[timeout_async] is not on", help);
+    }
     if let Some(retry) = rules.retry.as_ref().filter(|retry| retry.value.is_some() && !again && guarded) {
         useless("retry", &retry.origin, "no attribute allows another call of", "add `retry` to the attribute: #[timeout_async(retry)]");
     }

@@ -126,7 +126,7 @@ fn placed(entry: &Entry) -> String {
 fn settings(policy: &Policy, sources: &Sources<'_>, kind: Kind) -> Vec<Setting> {
     let base = Policy::built_in();
     let row = Rows { sources };
-    let mut rows = vec![row.of("enabled", &policy.enabled, &base.enabled, |rules| &rules.enabled)];
+    let mut rows = Vec::new();
     match kind {
         Kind::TimeoutAsync => rows.extend(timing(policy, &base, &row)),
         Kind::SafeMpsOp => rows.push(row.of("device", &policy.device, &base.device, |rules| &rules.device)),
@@ -135,8 +135,9 @@ fn settings(policy: &Policy, sources: &Sources<'_>, kind: Kind) -> Vec<Setting> 
     rows
 }
 
-fn timing(policy: &Policy, base: &Policy, row: &Rows<'_>) -> [Setting; 13] {
+fn timing(policy: &Policy, base: &Policy, row: &Rows<'_>) -> [Setting; 14] {
     [
+        row.of("enabled", &policy.enabled, &base.enabled, |rules| &rules.enabled),
         row.of("timeout", &policy.timeout, &base.timeout, |rules| &rules.timeout),
         row.of("idle", &policy.idle, &base.idle, |rules| &rules.idle),
         row.of("total", &policy.total, &base.total, |rules| &rules.total),

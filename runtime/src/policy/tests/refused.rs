@@ -144,6 +144,9 @@ fn a_key_that_no_matched_function_listens_to_has_no_effect() {
     assert_eq!(help(text), "add `retry` to the attribute: #[timeout_async(retry)]");
     let text = "[functions.\"trading::a3c::update\"]\ntimeout = \"3s\"\n";
     refused(text, "2:1 `timeout` has no effect: #[timeout_async] is not on `trading::a3c::update`");
+    let text = "[functions.\"trading::a3c::update\"]\nenabled = false\n";
+    refused(text, "2:1 `enabled` has no effect: #[timeout_async] is not on `trading::a3c::update`");
+    assert_eq!(help(text), "write device = { fallback = false } to switch the device fallback off");
     refused_of_fetch("device = { fallback = false }", "2:1 `device` has no effect: #[safe_mps_op] is not on `trading::api::fetch`");
     assert!(load("[functions.\"trading::**\"]\nretry = { attempts = 3 }\ndevice = { sticky_after = 2 }\n").is_ok());
 }
