@@ -70,15 +70,15 @@ fn an_error_of_the_program_passes_through_untouched() {
 
 #[safe_mps_op(snapshot)]
 fn accumulated(total: &mut Tensor, x: &Tensor) -> Result<(), TchError> {
-    total.f_add_(x)?;
-    total.f_add_(&x.f_abs()?)?;
+    let _ = total.f_add_(x)?;
+    let _ = total.f_add_(&x.f_abs()?)?;
     Ok(())
 }
 
 #[safe_mps_op]
 fn accumulated_without(total: &mut Tensor, x: &Tensor) -> Result<(), TchError> {
-    total.f_add_(x)?;
-    total.f_add_(&x.f_abs()?)?;
+    let _ = total.f_add_(x)?;
+    let _ = total.f_add_(&x.f_abs()?)?;
     Ok(())
 }
 
@@ -211,7 +211,7 @@ fn results_stay_on_the_cpu_where_the_attribute_says_so() {
 
 #[safe_mps_op]
 fn fails_on_both(x: &Tensor) -> Result<Tensor, TchError> {
-    x.f_abs()?;
+    let _ = x.f_abs()?;
     x.f_view([3, 3])
 }
 
@@ -294,7 +294,7 @@ fn the_grad_mode_is_as_before_after_a_caught_panic() {
     let Ok(orders) = Orders::take() else { return };
     let x = on_mps(&[1.0]);
     orders.unimplemented("aten::abs").unwrap();
-    in_no_grad(&x);
+    let _ = in_no_grad(&x);
     let w = Tensor::ones([1], (Kind::Float, Device::Cpu)).set_requires_grad(true);
     assert!((&w * 2.0).requires_grad());
 }
@@ -315,7 +315,7 @@ fn a_function_that_keeps_failing_goes_straight_to_the_cpu() {
     }
     assert_eq!(sim_mps::counts().raised, 3, "the default policy tries the device three times");
     let large = Tensor::zeros([4096], (Kind::Float, Device::Mps));
-    stubborn(&large).unwrap();
+    let _ = stubborn(&large).unwrap();
     assert_eq!(sim_mps::counts().raised, 4, "other sizes are another matter");
 }
 

@@ -63,11 +63,15 @@ impl Call {
         if let Some(cause) = routes::lost() {
             return Begun::Lost(cause);
         }
-        let route = routes::route(site, &policy, || Survey::signature(arguments));
-        let routed = matches!(route, Route::Cpu(_));
-        let survey = Survey::new(arguments, origin, site.settings().snapshot && !routed);
-        let call = Self { site, names, policy, device: torch::label(origin), survey, probe: route == Route::Probe };
-        if routed { Begun::Cpu(call) } else { Begun::Device(call) }
+        let (probe, routed) = match routes::route(site, &policy, || Survey::signature(arguments)) {
+            Route::Device => (false, None),
+            Route::Probe => (true, None),
+            Route::Cpu(class) => (false, Some(class)),
+        };
+        let copied = site.settings().snapshot && routed.is_none();
+        let survey = Survey::new(arguments, origin, copied);
+        let call = Self { site, names, policy, device: torch::label(origin), survey, probe };
+        if routed.is_some() { Begun::Cpu(call) } else { Begun::Device(call) }
     }
 
     /// The fault that the body is to fail with instead of running.
