@@ -74,24 +74,6 @@ impl Call {
         if routed.is_some() { Begun::Cpu(call) } else { Begun::Device(call) }
     }
 
-    /// The fault that the body is to fail with instead of running.
-    #[cfg(feature = "inject")]
-    pub(super) fn inject<R, E: Errors<R>>(&mut self, errors: E) -> Option<R> {
-        match crate::inject::before(self.site)? {
-            crate::inject::Fault::Device(text) => Some(fail(errors, &text)),
-            other => match other.run_blocking() {
-                Ok(()) => None,
-                Err(error) => Some(fail(errors, &error.to_string())),
-            },
-        }
-    }
-
-    /// Without the feature `inject` nothing is injected.
-    #[cfg(not(feature = "inject"))]
-    pub(super) fn inject<R, E: Errors<R>>(&mut self, _: E) -> Option<R> {
-        None
-    }
-
     /// Decides whether the first attempt is the last.
     pub(super) fn judge<A, R, E>(&self, errors: E, ended: Ended<R>, arguments: &mut A) -> Judged<R>
     where
@@ -107,7 +89,7 @@ impl Call {
         };
         let Some(fault) = fault else {
             self.device_answered(errors, &ended.result, arguments);
-            return Judged::Done(ended.result.unwrap_or_else(|panic| resume_unwind(panic)));
+            return Judged::Done(ended.value());
         };
         routes::failed(self.site, fault.class, Survey::signature(arguments), &self.policy);
         match self.objection(errors, &ended, &fault, arguments) {
@@ -169,14 +151,33 @@ impl Call {
         amend(errors, result, &format!("\n\nbackstop: `{}` was not tried again on the CPU: {why}", self.site.name()))
     }
 
-    /// Copies all tensors to the CPU.
-    pub(super) fn migrate<A: Arguments>(&self, arguments: &A) -> Result<Migration, TchError> {
+    /// Copies all tensors to the CPU and reports the fallback; or ends the call.
+    pub(super) fn migrated<A, R, E>(
+        &mut self,
+        errors: E,
+        first: Option<Failure<R>>,
+        arguments: &mut A,
+    ) -> Result<(Migration, Option<Failure<R>>), R>
+    where
+        A: Arguments,
+        E: Errors<R>,
+    {
+        match self.migrate(arguments) {
+            Ok(migration) => {
+                self.announce(first.as_ref());
+                Ok((migration, first))
+            }
+            Err(error) => Err(self.not_moved(errors, first, &error, arguments)),
+        }
+    }
+
+    fn migrate<A: Arguments>(&self, arguments: &A) -> Result<Migration, TchError> {
         let chosen = |tensor: &torch::Tensor| torch::accelerator(tensor).is_some();
         Migration::new(self.survey.origin, Device::Cpu, chosen, |each| arguments.visit(&mut |_, _, seen| each(seen)))
     }
 
     /// The copies failed.
-    pub(super) fn not_moved<A, R, E>(&self, errors: E, first: Option<Failure<R>>, error: &TchError, arguments: &mut A) -> R
+    fn not_moved<A, R, E>(&self, errors: E, first: Option<Failure<R>>, error: &TchError, arguments: &mut A) -> R
     where
         A: Arguments,
         E: Errors<R>,
@@ -194,7 +195,7 @@ impl Call {
     }
 
     /// Reports the fallback before it runs, since it may take long.
-    pub(super) fn announce<R>(&self, first: Option<&Failure<R>>) {
+    fn announce<R>(&self, first: Option<&Failure<R>>) {
         if let Some(Failure { fault, .. }) = first {
             let (class, reason) = (fault.class.as_str(), &*fault.reason);
             observe::event(&Event::DeviceFallback { site: self.site, device: &self.device, class, reason });
@@ -204,14 +205,14 @@ impl Call {
 
 /// The attempt on the CPU: while it lives, copies stand in the places of what was lent by `&mut`.
 pub(super) struct OnCpu<'c, A: Arguments> {
-    call: &'c mut Call,
+    call: Call,
     arguments: &'c mut A,
     migration: Migration,
     exchange: Option<Exchange>,
 }
 
 impl<'c, A: Arguments> OnCpu<'c, A> {
-    pub(super) fn new(call: &'c mut Call, arguments: &'c mut A, migration: Migration) -> Self {
+    pub(super) fn new(call: Call, arguments: &'c mut A, migration: Migration) -> Self {
         let exchange = Some(argument::exchange(arguments, &migration));
         Self { call, arguments, migration, exchange }
     }
@@ -302,6 +303,24 @@ fn unlock_stores<A: Arguments>(arguments: &A) {
             store.variables_.clear_poison();
         }
     });
+}
+
+/// The fault that the body is to fail with instead of running.
+#[cfg(feature = "inject")]
+pub(super) fn inject<R, E: Errors<R>>(site: &'static Site, errors: E) -> Option<R> {
+    match crate::inject::before(site)? {
+        crate::inject::Fault::Device(text) => Some(fail(errors, &text)),
+        other => match other.run_blocking() {
+            Ok(()) => None,
+            Err(error) => Some(fail(errors, &error.to_string())),
+        },
+    }
+}
+
+/// Without the feature `inject` nothing is injected.
+#[cfg(not(feature = "inject"))]
+pub(super) fn inject<R, E: Errors<R>>(_: &'static Site, _: E) -> Option<R> {
+    None
 }
 
 /// The value that fails with this libtorch text, or tch's panic where the type cannot say it.
