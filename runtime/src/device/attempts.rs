@@ -49,10 +49,13 @@ where
         Begun::Plain => Stage::Plain(arguments),
         Begun::Lost(cause) => Stage::Answered(call::fail(returns.errors, cause), arguments),
         Begun::Device(call) => Stage::Device(call, arguments),
-        Begun::Cpu(mut call) => match call.migrated(returns.errors, None, arguments) {
-            Ok((migration, first)) => Stage::Cpu(OnCpu::new(call, arguments, migration), first),
-            Err(returned) => Stage::Answered(returned, arguments),
-        },
+        Begun::Cpu(mut call, fault) => {
+            let first = fault.map(|fault| Failure::foreseen(returns.errors, fault));
+            match call.migrated(returns.errors, first, arguments) {
+                Ok((migration, first)) => Stage::Cpu(OnCpu::new(call, arguments, migration), first),
+                Err(returned) => Stage::Answered(returned, arguments),
+            }
+        }
     };
     Attempts { site, returns, stage, copies: A::Copies::default(), counted }
 }

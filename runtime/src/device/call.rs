@@ -12,7 +12,7 @@ use super::moving::{Exchange, Migration};
 use super::result::{Errors, Tensors};
 use super::snapshot::{self, Change, Survey};
 use super::torch::{self, Device, TchError};
-use super::{Returns, routes};
+use super::{Returns, preflight, routes};
 use crate::event::Event;
 use crate::observe;
 use crate::policy::{self, DevicePolicy};
@@ -33,7 +33,8 @@ pub(super) enum Begun {
     /// As the bare call: nothing is on an accelerator, the fallback is switched off, or a fallback runs already.
     Plain,
     Device(Call),
-    Cpu(Call),
+    /// Straight to the CPU: by policy, because of earlier faults, or because of this one, which the pre-flight check foresees.
+    Cpu(Call, Option<Fault>),
     /// The device is lost; the cause.
     Lost(&'static str),
 }
@@ -50,6 +51,14 @@ pub(super) struct Failure<R> {
     fault: Fault,
 }
 
+impl<R> Failure<R> {
+    /// As if the body had failed by this fault.
+    pub(super) fn foreseen<E: Errors<R>>(errors: E, fault: Fault) -> Self {
+        let result = errors.fail(fault.reason.clone()).map_err(|text| Box::new(unwrapped(&text)) as Box<dyn Any + Send>);
+        Self { result, fault }
+    }
+}
+
 impl Call {
     pub(super) fn begin<A: Arguments>(site: &'static Site, names: &'static [&'static str], arguments: &mut A) -> Begun {
         if attempt::inside_fallback() {
@@ -57,21 +66,37 @@ impl Call {
         }
         let Some(origin) = snapshot::origin(arguments) else { return Begun::Plain };
         let policy = policy::of(site).device.value;
-        if !policy.fallback {
+        if !policy.fallback && !policy.cpu {
             return Begun::Plain;
         }
         if let Some(cause) = routes::lost() {
             return Begun::Lost(cause);
         }
-        let (probe, routed) = match routes::route(site, &policy, || Survey::signature(arguments)) {
-            Route::Device => (false, None),
-            Route::Probe => (true, None),
-            Route::Cpu(class) => (false, Some(class)),
+        let (probe, routed) = match policy.cpu {
+            true => (false, true),
+            false => match routes::route(site, &policy, || Survey::signature(arguments)) {
+                Route::Device => (false, false),
+                Route::Probe => (true, false),
+                Route::Cpu(_) => (false, true),
+            },
         };
-        let copied = site.settings().snapshot && routed.is_none();
-        let survey = Survey::new(arguments, origin, copied);
+        let foreseen = if routed || !policy.preflight { None } else { preflight::check(arguments, origin, names) };
+        let on_cpu = routed || foreseen.is_some();
+        let survey = Survey::new(arguments, origin, site.settings().snapshot && !on_cpu);
         let call = Self { site, names, policy, device: torch::label(origin), survey, probe };
-        if routed.is_some() { Begun::Cpu(call) } else { Begun::Device(call) }
+        if let Some(fault) = &foreseen {
+            call.remember(fault, arguments);
+        }
+        if on_cpu { Begun::Cpu(call, foreseen) } else { Begun::Device(call) }
+    }
+
+    /// What a fault says about the next call.
+    fn remember<A: Arguments>(&self, fault: &Fault, arguments: &A) {
+        let signature = Survey::signature(arguments);
+        routes::failed(self.site, fault.class, signature, &self.policy);
+        if self.probe {
+            routes::inconclusive(self.site, signature);
+        }
     }
 
     /// Decides whether the first attempt is the last.
@@ -91,7 +116,7 @@ impl Call {
             self.device_answered(errors, &ended.result, arguments);
             return Judged::Done(ended.value());
         };
-        routes::failed(self.site, fault.class, Survey::signature(arguments), &self.policy);
+        self.remember(&fault, arguments);
         match self.objection(errors, &ended, &fault, arguments) {
             None => Judged::Again(Failure { result: ended.result, fault }),
             Some(why) => Judged::Done(self.refuse(errors, ended.result, &fault, &why)),

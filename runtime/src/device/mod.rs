@@ -14,6 +14,7 @@ mod field;
 mod health;
 mod migrate;
 mod moving;
+mod preflight;
 mod result;
 mod routes;
 mod snapshot;
@@ -28,7 +29,7 @@ pub use result::{
 };
 
 use attempt::Place;
-use call::{Begun, Call, Judged, OnCpu};
+use call::{Begun, Call, Failure, Judged, OnCpu};
 use counted::Counted;
 
 use crate::site::Site;
@@ -61,7 +62,10 @@ where
     let returned = match Call::begin(site, names, &mut arguments) {
         Begun::Plain => body(arguments.give()),
         Begun::Lost(cause) => call::fail(returns.errors, cause),
-        Begun::Cpu(call) => on_cpu(call, returns, &mut arguments, None, &mut body),
+        Begun::Cpu(call, fault) => {
+            let first = fault.map(|fault| Failure::foreseen(returns.errors, fault));
+            on_cpu(call, returns, &mut arguments, first, &mut body)
+        }
         Begun::Device(call) => {
             let ended = attempt::run(Place::Device, || call::inject(site, returns.errors).unwrap_or_else(|| body(arguments.lend())));
             match call.judge(returns.errors, ended, &mut arguments) {
@@ -74,7 +78,7 @@ where
     returned
 }
 
-fn on_cpu<A, R, E, T, F>(mut call: Call, returns: Returns<E, T>, arguments: &mut A, first: Option<call::Failure<R>>, body: &mut F) -> R
+fn on_cpu<A, R, E, T, F>(mut call: Call, returns: Returns<E, T>, arguments: &mut A, first: Option<Failure<R>>, body: &mut F) -> R
 where
     A: Arguments,
     E: Errors<R>,
