@@ -23,7 +23,6 @@ pub(super) struct Call {
     site: &'static Site,
     names: &'static [&'static str],
     policy: DevicePolicy,
-    device: String,
     survey: Survey,
     probe: bool,
 }
@@ -83,11 +82,15 @@ impl Call {
         let foreseen = if routed || !policy.preflight { None } else { preflight::check(arguments, origin, names) };
         let on_cpu = routed || foreseen.is_some();
         let survey = Survey::new(arguments, origin, site.settings().snapshot && !on_cpu);
-        let call = Self { site, names, policy, device: torch::label(origin), survey, probe };
+        let call = Self { site, names, policy, survey, probe };
         if let Some(fault) = &foreseen {
             call.remember(fault, arguments);
         }
         if on_cpu { Begun::Cpu(call, foreseen) } else { Begun::Device(call) }
+    }
+
+    fn device(&self) -> String {
+        torch::label(self.survey.origin)
     }
 
     /// What a fault says about the next call.
@@ -140,7 +143,7 @@ impl Call {
     {
         if fault.class == Class::Poisoned || (fault.class == Class::LibraryError && !torch::answers(self.survey.origin)) {
             routes::lose(&fault.reason);
-            return Some(format!("{} is lost for this process: restart the program", self.device));
+            return Some(format!("{} is lost for this process: restart the program", self.device()));
         }
         if !fault.retry {
             return Some("a fault of this class says nothing about the CPU".to_owned());
@@ -171,7 +174,7 @@ impl Call {
 
     /// Hands the first failure to the caller, with the reason why there was no second attempt.
     fn refuse<R, E: Errors<R>>(&self, errors: E, result: std::thread::Result<R>, fault: &Fault, why: &str) -> R {
-        let (device, class, reason) = (&*self.device, fault.class.as_str(), &*fault.reason);
+        let (device, class, reason) = (&*self.device(), fault.class.as_str(), &*fault.reason);
         observe::event(&Event::DeviceRefused { site: self.site, device, class, reason, why });
         amend(errors, result, &format!("\n\nbackstop: `{}` was not tried again on the CPU: {why}", self.site.name()))
     }
@@ -223,7 +226,7 @@ impl Call {
     fn announce<R>(&self, first: Option<&Failure<R>>) {
         if let Some(Failure { fault, .. }) = first {
             let (class, reason) = (fault.class.as_str(), &*fault.reason);
-            observe::event(&Event::DeviceFallback { site: self.site, device: &self.device, class, reason });
+            observe::event(&Event::DeviceFallback { site: self.site, device: &self.device(), class, reason });
         }
     }
 }
@@ -289,7 +292,7 @@ impl<'c, A: Arguments> OnCpu<'c, A> {
         });
         if let Some(error) = kept {
             let reason = &*head(&torch::text(&error));
-            observe::event(&Event::ResultKept { site: self.call.site, device: &self.call.device, reason });
+            observe::event(&Event::ResultKept { site: self.call.site, device: &self.call.device(), reason });
         }
         returned
     }
@@ -299,7 +302,7 @@ impl<'c, A: Arguments> OnCpu<'c, A> {
         self.undo();
         let site = self.call.site;
         let second = head(second);
-        let (device, class, reason) = (&*self.call.device, first.fault.class.as_str(), &*first.fault.reason);
+        let (device, class, reason) = (&*self.call.device(), first.fault.class.as_str(), &*first.fault.reason);
         observe::event(&Event::DeviceRefused { site, device, class, reason, why: &second });
         amend(errors, first.result, &format!("\n\nbackstop: `{}` failed on the CPU too: {second}", site.name()))
     }
