@@ -52,7 +52,7 @@ where
         Begun::Cpu(mut call, fault) => {
             let first = fault.map(|fault| Failure::foreseen(returns.errors, fault));
             match call.migrated(returns.errors, first, arguments) {
-                Ok((migration, first)) => Stage::Cpu(OnCpu::new(call, arguments, migration), first),
+                Ok((migration, first)) => Stage::Cpu(Box::new(OnCpu::new(call, arguments, migration)), first),
                 Err(returned) => Stage::Answered(returned, arguments),
             }
         }
@@ -76,7 +76,7 @@ enum Stage<'c, A: Arguments, R> {
     /// As the bare call.
     Plain(&'c mut A),
     Device(Call, &'c mut A),
-    Cpu(OnCpu<'c, A>, Option<Failure<R>>),
+    Cpu(Box<OnCpu<'c, A>>, Option<Failure<R>>),
     /// No attempt can be made: what the caller gets.
     Answered(R, &'c mut A),
 }
@@ -122,7 +122,7 @@ where
                 Judged::Done(returned) => returned,
                 Judged::Again(failure) => match call.migrated(returns.errors, Some(failure), arguments) {
                     Ok((migration, first)) => {
-                        let stage = Stage::Cpu(OnCpu::new(call, arguments, migration), first);
+                        let stage = Stage::Cpu(Box::new(OnCpu::new(call, arguments, migration)), first);
                         return ControlFlow::Continue(Self { site, returns, stage, copies, counted });
                     }
                     Err(returned) => returned,
