@@ -1,4 +1,5 @@
 //! `#[safe_mps_op]` on the simulated device: what falls back, what does not, and what is left behind.
+#![cfg(not(feature = "disable-decorators"))]
 
 use backstop::{Migrate, safe_mps_op};
 use sim_mps::{Orders, text};
