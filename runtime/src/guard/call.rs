@@ -137,6 +137,7 @@ impl Call {
             only_report: self.policy.on_timeout.value == OnTimeout::Warn,
             attempt: self.attempt,
         };
+        let heritable = if inherited || !limits.only_report { deadline.clone() } else { self.inheritance().map(Deadline::inherited) };
         let terms = Arc::new(Terms { policy: Arc::clone(&self.policy), attempts: self.attempts, deadline });
         if let Some(ticket) = &self.ticket {
             let record = ticket.record();
@@ -149,7 +150,7 @@ impl Call {
             }
         }
         let call = self.ticket.as_ref().map(Ticket::id);
-        self.context = Some(Arc::new(Context { terms, clock: self.clock, call, cancel, carried: false }));
+        self.context = Some(Arc::new(Context { terms, heritable, clock: self.clock, call, cancel, carried: false }));
         self.prelude = self.prelude();
     }
 
@@ -164,12 +165,16 @@ impl Call {
             set_by: policy.timeout.origin.clone(),
         });
         let own = earlier(own, self.total.clone());
-        let caller = self.caller.as_ref().filter(|_| policy.inherit.value).and_then(|caller| caller.deadline());
-        match (own, caller) {
+        match (own, self.inheritance()) {
             (Some(own), Some(caller)) if own.at < caller.at => (Some(own), false),
             (_, Some(caller)) => (Some(caller.inherited()), true),
             (own, None) => (own, false),
         }
+    }
+
+    /// The deadline that the caller passes on.
+    fn inheritance(&self) -> Option<&Deadline> {
+        self.caller.as_ref().filter(|_| self.policy.inherit.value).and_then(|caller| caller.heritable.as_ref())
     }
 
     fn warn(&self, now: Tick) -> Tick {
@@ -212,6 +217,10 @@ impl Call {
         self.polling = false;
         if let Some(ticket) = &self.ticket {
             ticket.record().end_poll();
+        }
+        if polled.is_pending() && self.clock == Clock::Paused {
+            // The body may have ended a hold: what is due next may be due earlier than before.
+            self.follow_paused_clock(cx);
         }
         polled
     }
@@ -368,8 +377,7 @@ impl Call {
 
     /// When no further attempt is worth beginning: the end of the whole call, or of its caller.
     fn end(&self) -> Tick {
-        let caller = self.caller.as_ref().filter(|_| self.policy.inherit.value).and_then(|caller| caller.deadline());
-        caller.map_or(Tick::NEVER, |deadline| deadline.at).min(self.total_at())
+        self.inheritance().map_or(Tick::NEVER, |deadline| deadline.at).min(self.total_at())
     }
 
     fn fault(&self, kind: TimeoutKind, set_by: Origin, now: Tick) -> TimeoutError {
