@@ -47,10 +47,11 @@ pub fn expand(arguments: &Arguments, function: &Function, block: &Group) -> Toke
     let mut named = function.clone();
     named.sig = without_mut(parameters.named(&function.sig));
     let head = named.head();
+    let [choice, arguments, returned] = ["returns", "arguments", "returned"].map(|name| Ident::new(name, Span::mixed_site()));
     quote! {
         #head {
             #declare
-            let (returns, arguments) = {
+            let (#choice, #arguments) = {
                 #[allow(unused_imports)]
                 use #krate::private::device::{
                     ByClone as _, ByMigrate as _, ByReference as _, ByRefs as _, BySkipped as _, BySlice as _, ByValue as _,
@@ -58,9 +59,9 @@ pub fn expand(arguments: &Arguments, function: &Function, block: &Group) -> Toke
                 };
                 (#returns, (#(#held,)*))
             };
-            let returned = #krate::private::device::#run(&#ident, &[#(#names),*], returns, arguments, #body) #wait;
+            let #returned = #krate::private::device::#run(&#ident, &[#(#names),*], #choice, #arguments, #body) #wait;
             #(#released)*
-            returned
+            #returned
         }
     }
 }

@@ -128,6 +128,7 @@ impl Call {
             only_report: self.policy.on_timeout.value == OnTimeout::Warn,
             attempt: self.attempt,
         };
+        let heritable = if inherited || !limits.only_report { deadline.clone() } else { self.inheritance().map(Deadline::inherited) };
         let terms = Arc::new(Terms { policy: Arc::clone(&self.policy), attempts: self.attempts, deadline });
         if let Some(ticket) = &self.ticket {
             let record = ticket.record();
@@ -142,7 +143,7 @@ impl Call {
             }
         }
         let call = self.ticket.as_ref().map(Ticket::id);
-        self.context = Some(Arc::new(Context { terms, clock: self.clock, call, cancel, carried: false }));
+        self.context = Some(Arc::new(Context { terms, heritable, clock: self.clock, call, cancel, carried: false }));
         self.prelude = self.prelude();
     }
 

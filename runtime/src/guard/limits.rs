@@ -26,12 +26,16 @@ impl Call {
             set_by: policy.timeout.origin.clone(),
         });
         let own = earlier(own, self.total.clone());
-        let caller = self.caller.as_ref().filter(|_| policy.inherit.value).and_then(|caller| caller.deadline());
-        match (own, caller) {
+        match (own, self.inheritance()) {
             (Some(own), Some(caller)) if own.at < caller.at => (Some(own), false),
             (_, Some(caller)) => (Some(caller.inherited()), true),
             (own, None) => (own, false),
         }
+    }
+
+    /// The deadline that the caller passes on.
+    pub(super) fn inheritance(&self) -> Option<&Deadline> {
+        self.caller.as_ref().filter(|_| self.policy.inherit.value).and_then(|caller| caller.heritable.as_ref())
     }
 
     pub(super) fn warn(&self, now: Tick) -> Tick {

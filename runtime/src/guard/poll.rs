@@ -33,6 +33,8 @@ impl Call {
         let polled = self.poll_inside(body, cx);
         if polled.is_pending() {
             self.wait(cx);
+            // The body may have ended a hold: what is due next may be due earlier than before.
+            self.follow_paused_clock(cx);
         }
         polled
     }
@@ -82,9 +84,7 @@ impl Call {
 
     /// Whether the attempt must end; asks the body to stop when that begins.
     fn must_end(&mut self, cx: &mut task::Context<'_>) -> bool {
-        if self.clock == Clock::Paused {
-            self.follow_paused_clock(cx);
-        }
+        self.follow_paused_clock(cx);
         let flags = self.flags();
         let expiry = if flags & FIRED != 0 { Expiry::Limit } else { Expiry::Idle };
         if self.ending.is_none() && flags & (FIRED | SILENT) != 0 {
@@ -109,7 +109,8 @@ impl Call {
 
     /// Does for a call by tokio's paused clock what the watchdog does for all others.
     fn follow_paused_clock(&mut self, cx: &mut task::Context<'_>) {
-        let Some(ticket) = self.ticket.as_ref().filter(|_| self.ending.is_none()) else { return };
+        let paused = self.clock == Clock::Paused && self.ending.is_none();
+        let Some(ticket) = self.ticket.as_ref().filter(|_| paused) else { return };
         let (record, now) = (ticket.record(), self.clock.now());
         let Some(view) = record.view() else { return };
         watchdog::expire(ticket.id(), record, &view, now);

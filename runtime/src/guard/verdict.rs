@@ -118,8 +118,7 @@ impl Call {
 
     /// When no further attempt is worth beginning: the end of the whole call, or of its caller.
     fn end(&self) -> Tick {
-        let caller = self.caller.as_ref().filter(|_| self.policy.inherit.value).and_then(|caller| caller.deadline());
-        caller.map_or(Tick::NEVER, |deadline| deadline.at).min(self.total_at())
+        self.inheritance().map_or(Tick::NEVER, |deadline| deadline.at).min(self.total_at())
     }
 
     fn fault(&self, kind: TimeoutKind, set_by: Origin, now: Tick) -> TimeoutError {
