@@ -177,3 +177,38 @@ fn a_future_of_owned_tensors_can_be_sent() {
     }
     sent(owned(Tensor::new(), "name".to_owned()));
 }
+
+#[safe_mps_op]
+async fn doubled(x: Tensor, name: &str, log: &mut Vec<String>) -> Result<Tensor, TchError> {
+    yield_now().await;
+    log.push(name.to_owned());
+    x.f_abs()?.f_mul_scalar(2.0)
+}
+
+#[timeout_async(secs = 60)]
+async fn doubled_in_time(x: Tensor, name: String) -> Result<(Tensor, Vec<String>), Error> {
+    let mut log = Vec::new();
+    let doubled = doubled(x, &name, &mut log).await?;
+    Ok((doubled, log))
+}
+
+struct Scale(f64);
+
+impl Scale {
+    #[safe_mps_op]
+    async fn scaled(&self, x: Tensor, tags: &[&str]) -> Result<Tensor, TchError> {
+        yield_now().await;
+        x.f_abs()?.f_mul_scalar(self.0 + tags.len() as f64)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_operation_with_borrowed_arguments_runs_inside_of_a_spawned_task() {
+    let Ok(orders) = Orders::take() else { return };
+    orders.unimplemented("aten::abs").unwrap();
+    let (x, y) = (on_mps(&[-2.0]), on_mps(&[-1.0]));
+    let (doubled, log) = tokio::spawn(doubled_in_time(x, "x".to_owned())).await.unwrap().unwrap();
+    assert_eq!((values(&doubled), doubled.device(), log.len()), (vec![4.0], Device::Mps, 2));
+    let scaled = tokio::spawn(async move { Scale(2.0).scaled(y, &["a", "b"]).await });
+    assert_eq!(values(&scaled.await.unwrap().unwrap()), [4.0]);
+}

@@ -5,6 +5,7 @@
 //! that is reported.
 
 mod log;
+mod repeats;
 
 use std::time::Duration;
 

@@ -13,8 +13,9 @@ pub use inventory;
 #[cfg(feature = "tch")]
 pub mod device {
     pub use crate::device::{
-        Again, Argument, Arguments, ByClone, ByMigrate, ByReference, ByRefs, BySkipped, BySlice, ByValue, Errors, ErrorsByPanic,
-        ErrorsByPointer, ErrorsForeign, ErrorsFromTch, Field, FieldBorrowed, FieldCloned, FieldMoved, FieldStuck, Hidden, Migrate, Moves,
-        Of, Panics, Rebuild, ResultOf, Tensors, TensorsHidden, TensorsShown, Visitor, VisitorMut, field, of, returns, run, run_async,
+        Again, Argument, Arguments, Attempt, Attempts, ByClone, ByMigrate, ByReference, ByRefs, BySkipped, BySlice, ByValue, Errors,
+        ErrorsByPanic, ErrorsByPointer, ErrorsForeign, ErrorsFromTch, Field, FieldBorrowed, FieldCloned, FieldMoved, FieldStuck, Hidden,
+        Migrate, Moves, Of, Panics, Rebuild, ResultOf, Tensors, TensorsHidden, TensorsShown, Visitor, VisitorMut, attempts, field, of,
+        returns, run,
     };
 }

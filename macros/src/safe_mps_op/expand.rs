@@ -17,13 +17,13 @@
 //! A `&mut` argument is lent as `&mut *argument`, and looked at once more after the call: so the compiler proves that nothing keeps
 //! it, which the second attempt relies on.
 //!
-//! An `async fn` gives an async closure to `run_async`. How an argument is held depends on its type, which only the compiler
+//! In an `async fn` the last lines are a loop that makes a body for each attempt: see `device/attempts.rs` in the runtime. How an argument is held depends on its type, which only the compiler
 //! knows: `(&&&&&&of(&net)).kind()` chooses, see `device/argument.rs` in the runtime.
 
 use proc_macro2::{Group, Ident, Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::spanned::Spanned;
-use syn::{FnArg, ReceiverKind, ReturnType, Type};
+use syn::{FnArg, Path, ReceiverKind, ReturnType, Type};
 
 use super::parse::Arguments;
 use crate::function::Function;
@@ -39,19 +39,19 @@ pub fn expand(arguments: &Arguments, function: &Function, block: &Group) -> Toke
     let (declare, ident) = (site.declare(function), site.ident());
     let parameters = Parameters::of(&function.sig);
     let passed = passed(function, &parameters);
-    let names = passed.iter().map(|argument| &argument.shown);
     let (returns, held) = (returns(krate, function), passed.iter().map(|argument| argument.held(krate)));
     let released = passed.iter().filter(|argument| argument.exclusive).map(|Passed { name, .. }| quote!(let _ = &*#name;));
-    let (body, wait) = (body(function, &passed, block), function.sig.asyncness.map(|_| quote!(.await)));
-    let run = if wait.is_some() { quote!(run_async) } else { quote!(run) };
+    let call = match function.sig.asyncness {
+        Some(_) => in_turn(krate, &ident, function, &passed, block),
+        None => at_once(krate, &ident, function, &passed, block),
+    };
     let mut named = function.clone();
     named.sig = without_mut(parameters.named(&function.sig));
     let head = named.head();
-    let [choice, arguments, returned] = ["returns", "arguments", "returned"].map(|name| Ident::new(name, Span::mixed_site()));
-    quote! {
+    quote_spanned! {Span::mixed_site()=>
         #head {
             #declare
-            let (#choice, #arguments) = {
+            let (returns, arguments) = {
                 #[allow(unused_imports)]
                 use #krate::private::device::{
                     ByClone as _, ByMigrate as _, ByReference as _, ByRefs as _, BySkipped as _, BySlice as _, ByValue as _,
@@ -59,9 +59,62 @@ pub fn expand(arguments: &Arguments, function: &Function, block: &Group) -> Toke
                 };
                 (#returns, (#(#held,)*))
             };
-            let #returned = #krate::private::device::#run(&#ident, &[#(#names),*], #choice, #arguments, #body) #wait;
+            let returned = #call;
             #(#released)*
-            #returned
+            returned
+        }
+    }
+}
+
+/// The call of a function that is not `async`.
+fn at_once(krate: &Path, site: &Ident, function: &Function, passed: &[Passed], block: &Group) -> TokenStream {
+    let (names, body) = (shown(passed), body(function, passed, block));
+    quote_spanned!(Span::mixed_site()=> #krate::private::device::run(&#site, &[#(#names),*], returns, arguments, #body))
+}
+
+/// The call of an `async fn`: a new body for each attempt, because a closure would forbid to spawn the future.
+fn in_turn(krate: &Path, site: &Ident, function: &Function, passed: &[Passed], block: &Group) -> TokenStream {
+    let (names, patterns) = (shown(passed), passed.iter().map(|argument| &argument.pat));
+    let (typed, block) = (typed_return(function), own_block(function, block));
+    quote_spanned! {Span::mixed_site()=>
+        {
+            let mut arguments = arguments;
+            let mut attempts = #krate::private::device::attempts(&#site, &[#(#names),*], returns, &mut arguments);
+            loop {
+                let (attempt, lent) = attempts.lend();
+                let ended = attempt.run(async move {
+                    let (#(#patterns,)*) = lent;
+                    #typed
+                    #block
+                }).await;
+                attempts = match attempts.settle(ended) {
+                    ::core::ops::ControlFlow::Break(returned) => break returned,
+                    ::core::ops::ControlFlow::Continue(attempts) => attempts,
+                };
+            }
+        }
+    }
+}
+
+fn shown(passed: &[Passed]) -> impl Iterator<Item = &str> {
+    passed.iter().map(|argument| &*argument.shown)
+}
+
+/// A typed `return` that never runs: the body's value is coerced as in the function itself.
+fn typed_return(function: &Function) -> TokenStream {
+    match &function.sig.output {
+        ReturnType::Type(_, ty) if contains_impl(ty) => TokenStream::new(),
+        output => {
+            let returned: Type = match output {
+                ReturnType::Default => syn::parse_quote!(()),
+                ReturnType::Type(_, ty) => (**ty).clone(),
+            };
+            let span = returned.span().resolved_at(Span::mixed_site());
+            quote_spanned! {span=>
+                if let ::core::option::Option::Some(returned) = ::core::option::Option::None::<#returned> {
+                    return returned;
+                }
+            }
         }
     }
 }
@@ -149,15 +202,18 @@ fn contains_impl(ty: &Type) -> bool {
 
 fn body(function: &Function, passed: &[Passed], block: &Group) -> TokenStream {
     let patterns = passed.iter().map(|argument| &argument.pat);
-    let asyncness = &function.sig.asyncness;
-    let block = match function.sig.receiver() {
-        Some(_) => receiver::rename(block, &this()),
-        None => block.clone(),
-    };
+    let block = own_block(function, block);
     let output = match &function.sig.output {
         ReturnType::Default => quote!(-> ()),
         ReturnType::Type(_, ty) if contains_impl(ty) => TokenStream::new(),
         output @ ReturnType::Type(..) => output.to_token_stream(),
     };
-    quote!(#asyncness |(#(#patterns,)*)| #output #block)
+    quote!(|(#(#patterns,)*)| #output #block)
+}
+
+fn own_block(function: &Function, block: &Group) -> Group {
+    match function.sig.receiver() {
+        Some(_) => receiver::rename(block, &this()),
+        None => block.clone(),
+    }
 }

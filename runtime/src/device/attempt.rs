@@ -4,7 +4,7 @@
 
 use std::any::Any;
 use std::cell::Cell;
-use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
+use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::sync::Once;
 use std::task::{Context, Poll};
@@ -22,11 +22,23 @@ pub(crate) enum Place {
 }
 
 /// How an attempt ended.
-pub(crate) struct Ended<R> {
+pub struct Ended<R> {
     /// The value, or what the body panicked with.
     pub(crate) result: std::thread::Result<R>,
     /// Whether an optimizer's own call panicked: its state may be half updated, and cannot be looked at.
     pub(crate) stepped: bool,
+}
+
+impl<R> Ended<R> {
+    /// By returning this.
+    pub(crate) fn of(returned: R) -> Self {
+        Self { result: Ok(returned), stepped: false }
+    }
+
+    /// The value; a panic goes on.
+    pub(crate) fn value(self) -> R {
+        self.result.unwrap_or_else(|panic| resume_unwind(panic))
+    }
 }
 
 #[derive(Clone, Copy, Default)]

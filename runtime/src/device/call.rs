@@ -12,7 +12,7 @@ use super::moving::{Exchange, Migration};
 use super::result::{Errors, Tensors};
 use super::snapshot::{self, Change, Survey};
 use super::torch::{self, Device, TchError};
-use super::{Returns, routes};
+use super::{Returns, preflight, routes};
 use crate::event::Event;
 use crate::observe;
 use crate::policy::{self, DevicePolicy};
@@ -23,7 +23,6 @@ pub(super) struct Call {
     site: &'static Site,
     names: &'static [&'static str],
     policy: DevicePolicy,
-    device: String,
     survey: Survey,
     probe: bool,
 }
@@ -33,7 +32,8 @@ pub(super) enum Begun {
     /// As the bare call: nothing is on an accelerator, the fallback is switched off, or a fallback runs already.
     Plain,
     Device(Call),
-    Cpu(Call),
+    /// Straight to the CPU: by policy, because of earlier faults, or because of this one, which the pre-flight check foresees.
+    Cpu(Call, Option<Fault>),
     /// The device is lost; the cause.
     Lost(&'static str),
 }
@@ -50,6 +50,14 @@ pub(super) struct Failure<R> {
     fault: Fault,
 }
 
+impl<R> Failure<R> {
+    /// As if the body had failed by this fault.
+    pub(super) fn foreseen<E: Errors<R>>(errors: E, fault: Fault) -> Self {
+        let result = errors.fail(fault.reason.clone()).map_err(|text| Box::new(unwrapped(&text)) as Box<dyn Any + Send>);
+        Self { result, fault }
+    }
+}
+
 impl Call {
     pub(super) fn begin<A: Arguments>(site: &'static Site, names: &'static [&'static str], arguments: &mut A) -> Begun {
         if attempt::inside_fallback() {
@@ -57,39 +65,41 @@ impl Call {
         }
         let Some(origin) = snapshot::origin(arguments) else { return Begun::Plain };
         let policy = policy::of(site).device.value;
-        if !policy.fallback {
+        if !policy.fallback && !policy.cpu {
             return Begun::Plain;
         }
         if let Some(cause) = routes::lost() {
             return Begun::Lost(cause);
         }
-        let (probe, routed) = match routes::route(site, &policy, || Survey::signature(arguments)) {
-            Route::Device => (false, None),
-            Route::Probe => (true, None),
-            Route::Cpu(class) => (false, Some(class)),
-        };
-        let copied = site.settings().snapshot && routed.is_none();
-        let survey = Survey::new(arguments, origin, copied);
-        let call = Self { site, names, policy, device: torch::label(origin), survey, probe };
-        if routed.is_some() { Begun::Cpu(call) } else { Begun::Device(call) }
-    }
-
-    /// The fault that the body is to fail with instead of running.
-    #[cfg(feature = "inject")]
-    pub(super) fn inject<R, E: Errors<R>>(&mut self, errors: E) -> Option<R> {
-        match crate::inject::before(self.site)? {
-            crate::inject::Fault::Device(text) => Some(fail(errors, &text)),
-            other => match other.run_blocking() {
-                Ok(()) => None,
-                Err(error) => Some(fail(errors, &error.to_string())),
+        let (probe, routed) = match policy.cpu {
+            true => (false, true),
+            false => match routes::route(site, &policy, || Survey::signature(arguments)) {
+                Route::Device => (false, false),
+                Route::Probe => (true, false),
+                Route::Cpu(_) => (false, true),
             },
+        };
+        let foreseen = if routed || !policy.preflight { None } else { preflight::check(arguments, origin, names) };
+        let on_cpu = routed || foreseen.is_some();
+        let survey = Survey::new(arguments, origin, site.settings().snapshot && !on_cpu);
+        let call = Self { site, names, policy, survey, probe };
+        if let Some(fault) = &foreseen {
+            call.remember(fault, arguments);
         }
+        if on_cpu { Begun::Cpu(call, foreseen) } else { Begun::Device(call) }
     }
 
-    /// Without the feature `inject` nothing is injected.
-    #[cfg(not(feature = "inject"))]
-    pub(super) fn inject<R, E: Errors<R>>(&mut self, _: E) -> Option<R> {
-        None
+    fn device(&self) -> String {
+        torch::label(self.survey.origin)
+    }
+
+    /// What a fault says about the next call.
+    fn remember<A: Arguments>(&self, fault: &Fault, arguments: &A) {
+        let signature = Survey::signature(arguments);
+        routes::failed(self.site, fault.class, signature, &self.policy);
+        if self.probe {
+            routes::inconclusive(self.site, signature);
+        }
     }
 
     /// Decides whether the first attempt is the last.
@@ -107,9 +117,9 @@ impl Call {
         };
         let Some(fault) = fault else {
             self.device_answered(errors, &ended.result, arguments);
-            return Judged::Done(ended.result.unwrap_or_else(|panic| resume_unwind(panic)));
+            return Judged::Done(ended.value());
         };
-        routes::failed(self.site, fault.class, Survey::signature(arguments), &self.policy);
+        self.remember(&fault, arguments);
         match self.objection(errors, &ended, &fault, arguments) {
             None => Judged::Again(Failure { result: ended.result, fault }),
             Some(why) => Judged::Done(self.refuse(errors, ended.result, &fault, &why)),
@@ -133,7 +143,7 @@ impl Call {
     {
         if fault.class == Class::Poisoned || (fault.class == Class::LibraryError && !torch::answers(self.survey.origin)) {
             routes::lose(&fault.reason);
-            return Some(format!("{} is lost for this process: restart the program", self.device));
+            return Some(format!("{} is lost for this process: restart the program", self.device()));
         }
         if !fault.retry {
             return Some("a fault of this class says nothing about the CPU".to_owned());
@@ -164,19 +174,38 @@ impl Call {
 
     /// Hands the first failure to the caller, with the reason why there was no second attempt.
     fn refuse<R, E: Errors<R>>(&self, errors: E, result: std::thread::Result<R>, fault: &Fault, why: &str) -> R {
-        let (device, class, reason) = (&*self.device, fault.class.as_str(), &*fault.reason);
+        let (device, class, reason) = (&*self.device(), fault.class.as_str(), &*fault.reason);
         observe::event(&Event::DeviceRefused { site: self.site, device, class, reason, why });
         amend(errors, result, &format!("\n\nbackstop: `{}` was not tried again on the CPU: {why}", self.site.name()))
     }
 
-    /// Copies all tensors to the CPU.
-    pub(super) fn migrate<A: Arguments>(&self, arguments: &A) -> Result<Migration, TchError> {
+    /// Copies all tensors to the CPU and reports the fallback; or ends the call.
+    pub(super) fn migrated<A, R, E>(
+        &mut self,
+        errors: E,
+        first: Option<Failure<R>>,
+        arguments: &mut A,
+    ) -> Result<(Migration, Option<Failure<R>>), R>
+    where
+        A: Arguments,
+        E: Errors<R>,
+    {
+        match self.migrate(arguments) {
+            Ok(migration) => {
+                self.announce(first.as_ref());
+                Ok((migration, first))
+            }
+            Err(error) => Err(self.not_moved(errors, first, &error, arguments)),
+        }
+    }
+
+    fn migrate<A: Arguments>(&self, arguments: &A) -> Result<Migration, TchError> {
         let chosen = |tensor: &torch::Tensor| torch::accelerator(tensor).is_some();
         Migration::new(self.survey.origin, Device::Cpu, chosen, |each| arguments.visit(&mut |_, _, seen| each(seen)))
     }
 
     /// The copies failed.
-    pub(super) fn not_moved<A, R, E>(&self, errors: E, first: Option<Failure<R>>, error: &TchError, arguments: &mut A) -> R
+    fn not_moved<A, R, E>(&self, errors: E, first: Option<Failure<R>>, error: &TchError, arguments: &mut A) -> R
     where
         A: Arguments,
         E: Errors<R>,
@@ -194,24 +223,24 @@ impl Call {
     }
 
     /// Reports the fallback before it runs, since it may take long.
-    pub(super) fn announce<R>(&self, first: Option<&Failure<R>>) {
+    fn announce<R>(&self, first: Option<&Failure<R>>) {
         if let Some(Failure { fault, .. }) = first {
             let (class, reason) = (fault.class.as_str(), &*fault.reason);
-            observe::event(&Event::DeviceFallback { site: self.site, device: &self.device, class, reason });
+            observe::event(&Event::DeviceFallback { site: self.site, device: &self.device(), class, reason });
         }
     }
 }
 
 /// The attempt on the CPU: while it lives, copies stand in the places of what was lent by `&mut`.
 pub(super) struct OnCpu<'c, A: Arguments> {
-    call: &'c mut Call,
+    call: Call,
     arguments: &'c mut A,
     migration: Migration,
     exchange: Option<Exchange>,
 }
 
 impl<'c, A: Arguments> OnCpu<'c, A> {
-    pub(super) fn new(call: &'c mut Call, arguments: &'c mut A, migration: Migration) -> Self {
+    pub(super) fn new(call: Call, arguments: &'c mut A, migration: Migration) -> Self {
         let exchange = Some(argument::exchange(arguments, &migration));
         Self { call, arguments, migration, exchange }
     }
@@ -263,7 +292,7 @@ impl<'c, A: Arguments> OnCpu<'c, A> {
         });
         if let Some(error) = kept {
             let reason = &*head(&torch::text(&error));
-            observe::event(&Event::ResultKept { site: self.call.site, device: &self.call.device, reason });
+            observe::event(&Event::ResultKept { site: self.call.site, device: &self.call.device(), reason });
         }
         returned
     }
@@ -273,7 +302,7 @@ impl<'c, A: Arguments> OnCpu<'c, A> {
         self.undo();
         let site = self.call.site;
         let second = head(second);
-        let (device, class, reason) = (&*self.call.device, first.fault.class.as_str(), &*first.fault.reason);
+        let (device, class, reason) = (&*self.call.device(), first.fault.class.as_str(), &*first.fault.reason);
         observe::event(&Event::DeviceRefused { site, device, class, reason, why: &second });
         amend(errors, first.result, &format!("\n\nbackstop: `{}` failed on the CPU too: {second}", site.name()))
     }
@@ -302,6 +331,24 @@ fn unlock_stores<A: Arguments>(arguments: &A) {
             store.variables_.clear_poison();
         }
     });
+}
+
+/// The fault that the body is to fail with instead of running.
+#[cfg(feature = "inject")]
+pub(super) fn inject<R, E: Errors<R>>(site: &'static Site, errors: E) -> Option<R> {
+    match crate::inject::before(site)? {
+        crate::inject::Fault::Device(text) => Some(fail(errors, &text)),
+        other => match other.run_blocking() {
+            Ok(()) => None,
+            Err(error) => Some(fail(errors, &error.to_string())),
+        },
+    }
+}
+
+/// Without the feature `inject` nothing is injected.
+#[cfg(not(feature = "inject"))]
+pub(super) fn inject<R, E: Errors<R>>(_: &'static Site, _: E) -> Option<R> {
+    None
 }
 
 /// The value that fails with this libtorch text, or tch's panic where the type cannot say it.

@@ -74,9 +74,10 @@ impl Health {
         route
     }
 
-    /// A device fault; whether the function now starts on the CPU.
+    /// A device fault; whether the function starts on the CPU from now on and did not before, whatever its arguments.
     pub(crate) fn failed(&mut self, now: Tick, class: Class, signature: u64, policy: &DevicePolicy) -> bool {
         let Some(memory) = memory_of(class) else { return false };
+        let was_routed = self.is_routed();
         let entry = self.entry(class, signature);
         entry.faults = entry.faults.saturating_add(1);
         let probed = matches!(entry.state, State::Probing(_));
@@ -86,14 +87,19 @@ impl Health {
             Memory::CoolDown => policy.retry_device_after / COOL_DOWN_PART,
         };
         entry.state = State::Cpu(now.after(pause));
-        true
+        !was_routed
     }
 
-    /// The device did the work, so earlier faults count no more; whether the function had started on the CPU until now.
+    /// The device did the work, so earlier faults count no more; whether the function started on the CPU until now, and does no more
+    /// for any arguments.
     pub(crate) fn succeeded(&mut self, signature: u64) -> bool {
-        let was_routed = self.entries.iter().any(|entry| entry.signature == signature && entry.state != State::Watched);
+        let was_routed = self.is_routed();
         self.entries.retain(|entry| entry.signature != signature);
-        was_routed
+        was_routed && !self.is_routed()
+    }
+
+    fn is_routed(&self) -> bool {
+        self.entries.iter().any(|entry| entry.state != State::Watched)
     }
 
     /// A probe ended without an answer about the device: the next call probes again.
@@ -148,7 +154,7 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
-    const POLICY: DevicePolicy = DevicePolicy { fallback: true, sticky_after: 3, retry_device_after: Duration::from_secs(60) };
+    const POLICY: DevicePolicy = DevicePolicy { retry_device_after: Duration::from_secs(60), ..DevicePolicy::built_in() };
 
     fn at(seconds: u64) -> Tick {
         Tick::from_nanos(seconds * 1_000_000_000)
@@ -198,12 +204,20 @@ mod tests {
     fn a_probe_that_fails_or_never_ends_is_followed_by_another() {
         let mut health = stuck();
         assert_eq!(health.route(at(70), 7, &POLICY), Route::Probe);
-        assert!(health.failed(at(71), Class::UnsupportedOp, 7, &POLICY));
+        assert!(!health.failed(at(71), Class::UnsupportedOp, 7, &POLICY), "the route is as it was");
         assert_eq!(health.route(at(130), 7, &POLICY), Route::Cpu(Class::UnsupportedOp));
         assert_eq!(health.route(at(131), 7, &POLICY), Route::Probe);
         assert_eq!(health.route(at(191), 7, &POLICY), Route::Probe);
         health.inconclusive(at(192), 7);
         assert_eq!(health.route(at(192), 7, &POLICY), Route::Probe);
+    }
+
+    #[test]
+    fn a_function_is_back_on_the_device_when_no_arguments_send_it_to_the_cpu() {
+        let mut health = stuck();
+        assert!(!health.failed(at(3), Class::OutOfMemory, 8, &POLICY), "it starts on the CPU already");
+        assert!(!health.succeeded(8));
+        assert!(health.succeeded(7));
     }
 
     #[test]

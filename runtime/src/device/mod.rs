@@ -6,6 +6,7 @@
 
 mod argument;
 mod attempt;
+mod attempts;
 mod call;
 mod classify;
 mod counted;
@@ -13,12 +14,14 @@ mod field;
 mod health;
 mod migrate;
 mod moving;
+mod preflight;
 mod result;
 mod routes;
 mod snapshot;
 mod torch;
 
 pub use argument::{Again, Argument, Arguments, ByClone, ByMigrate, ByReference, ByRefs, BySkipped, BySlice, ByValue, Lent, Of, of};
+pub use attempts::{Attempt, Attempts, attempts};
 pub use field::{Field, FieldBorrowed, FieldCloned, FieldMoved, FieldStuck, field};
 pub use migrate::{Migrate, Moves, Rebuild, Visitor, VisitorMut};
 pub use result::{
@@ -26,7 +29,7 @@ pub use result::{
 };
 
 use attempt::Place;
-use call::{Begun, Call, Judged, OnCpu};
+use call::{Begun, Call, Failure, Judged, OnCpu};
 use counted::Counted;
 
 use crate::site::Site;
@@ -59,12 +62,15 @@ where
     let returned = match Call::begin(site, names, &mut arguments) {
         Begun::Plain => body(arguments.give()),
         Begun::Lost(cause) => call::fail(returns.errors, cause),
-        Begun::Cpu(mut call) => on_cpu(&mut call, returns, &mut arguments, None, &mut body),
-        Begun::Device(mut call) => {
-            let ended = attempt::run(Place::Device, || call.inject(returns.errors).unwrap_or_else(|| body(arguments.lend())));
+        Begun::Cpu(call, fault) => {
+            let first = fault.map(|fault| Failure::foreseen(returns.errors, fault));
+            on_cpu(call, returns, &mut arguments, first, &mut body)
+        }
+        Begun::Device(call) => {
+            let ended = attempt::run(Place::Device, || call::inject(site, returns.errors).unwrap_or_else(|| body(arguments.lend())));
             match call.judge(returns.errors, ended, &mut arguments) {
                 Judged::Done(returned) => returned,
-                Judged::Again(failure) => on_cpu(&mut call, returns, &mut arguments, Some(failure), &mut body),
+                Judged::Again(failure) => on_cpu(call, returns, &mut arguments, Some(failure), &mut body),
             }
         }
     };
@@ -72,91 +78,19 @@ where
     returned
 }
 
-fn on_cpu<A, R, E, T, F>(call: &mut Call, returns: Returns<E, T>, arguments: &mut A, first: Option<call::Failure<R>>, body: &mut F) -> R
+fn on_cpu<A, R, E, T, F>(mut call: Call, returns: Returns<E, T>, arguments: &mut A, first: Option<Failure<R>>, body: &mut F) -> R
 where
     A: Arguments,
     E: Errors<R>,
     T: Tensors<R>,
     F: for<'x> FnMut(Lent<'x, A>) -> R,
 {
-    let migration = match call.migrate(arguments) {
-        Ok(migration) => migration,
-        Err(error) => return call.not_moved(returns.errors, first, &error, arguments),
+    let (migration, first) = match call.migrated(returns.errors, first, arguments) {
+        Ok(migrated) => migrated,
+        Err(returned) => return returned,
     };
-    call.announce(first.as_ref());
     let mut copies = A::Copies::default();
     let mut there = OnCpu::new(call, arguments, migration);
     let ended = attempt::run(Place::Cpu, || body(there.lend(&mut copies)));
-    there.settle(returns, ended, first)
-}
-
-/// The asynchronous form of [`run`].
-///
-/// # Cancellation
-///
-/// Dropped during the attempt on the CPU, it leaves the arguments as they were before the call, as far as `snapshot` copied
-/// them or the body only changed its copies.
-///
-/// # Panics
-///
-/// As [`run`].
-pub async fn run_async<A, R, E, T, F>(
-    site: &'static Site,
-    names: &'static [&'static str],
-    returns: Returns<E, T>,
-    mut arguments: A,
-    mut body: F,
-) -> R
-where
-    A: Arguments,
-    E: Errors<R>,
-    T: Tensors<R>,
-    F: for<'x> AsyncFnMut(Lent<'x, A>) -> R,
-{
-    let counted = Counted::new(site);
-    let returned = match Call::begin(site, names, &mut arguments) {
-        Begun::Plain => body(arguments.give()).await,
-        Begun::Lost(cause) => call::fail(returns.errors, cause),
-        Begun::Cpu(mut call) => on_cpu_async(&mut call, returns, &mut arguments, None, &mut body).await,
-        Begun::Device(mut call) => {
-            // Tensors are `Send` but not `Sync`: what lives across an await is borrowed exclusively, so that the future can be sent.
-            let attempt = async {
-                match call.inject(returns.errors) {
-                    Some(injected) => injected,
-                    None => body(arguments.lend()).await,
-                }
-            };
-            let ended = attempt::poll(Place::Device, attempt).await;
-            match call.judge(returns.errors, ended, &mut arguments) {
-                Judged::Done(returned) => returned,
-                Judged::Again(failure) => on_cpu_async(&mut call, returns, &mut arguments, Some(failure), &mut body).await,
-            }
-        }
-    };
-    counted.returned(returns.errors.error(&returned).is_some());
-    returned
-}
-
-async fn on_cpu_async<A, R, E, T, F>(
-    call: &mut Call,
-    returns: Returns<E, T>,
-    arguments: &mut A,
-    first: Option<call::Failure<R>>,
-    body: &mut F,
-) -> R
-where
-    A: Arguments,
-    E: Errors<R>,
-    T: Tensors<R>,
-    F: for<'x> AsyncFnMut(Lent<'x, A>) -> R,
-{
-    let migration = match call.migrate(arguments) {
-        Ok(migration) => migration,
-        Err(error) => return call.not_moved(returns.errors, first, &error, arguments),
-    };
-    call.announce(first.as_ref());
-    let mut copies = A::Copies::default();
-    let mut there = OnCpu::new(call, arguments, migration);
-    let ended = attempt::poll(Place::Cpu, body(there.lend(&mut copies))).await;
     there.settle(returns, ended, first)
 }

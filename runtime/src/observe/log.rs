@@ -10,6 +10,8 @@
 
 use std::time::Duration;
 
+use super::repeats::Repeats;
+use crate::clock::Tick;
 use tracing::{debug, error, info, trace, warn};
 
 use crate::event::Event;
@@ -39,6 +41,9 @@ pub(super) fn finished(site: &Site, outcome: Outcome, elapsed: Duration, attempt
     }
 }
 
+/// Device faults come in series: the log shows one a second, metrics count them all.
+static REPEATS: Repeats = Repeats::new();
+
 pub(super) fn log(event: &Event<'_>) {
     match *event {
         Event::Started { .. } | Event::Finished { .. } | Event::WatchdogLag { .. } => {}
@@ -51,6 +56,9 @@ pub(super) fn log(event: &Event<'_>) {
             warn!(target: "backstop::call", function = site.name(), "the fallback is called");
         }
         Event::DeviceFallback { site, device, class, reason } => {
+            if !REPEATS.is_due(site, class, Tick::now()) {
+                return;
+            }
             warn!(target: "backstop::device", function = site.name(), device, class, reason, "device fault: running on the CPU");
         }
         Event::DeviceRefused { site, device, class, reason, why } => {

@@ -93,6 +93,7 @@ pub(crate) fn apply_environment(policy: &mut Policy, environment: &Environment, 
     }
     if environment.disable == Some(Disable::All) {
         policy.device.value.fallback = false;
+        policy.device.value.cpu = false;
         policy.device.origin = Origin::Environment(DISABLE);
     }
     if let Some(scale) = &environment.scale {

@@ -103,6 +103,8 @@ pub(crate) struct DevicePart {
     pub(crate) fallback: Option<bool>,
     pub(crate) sticky_after: Option<u32>,
     pub(crate) retry_device_after: Option<Duration>,
+    pub(crate) preflight: Option<bool>,
+    pub(crate) cpu: Option<bool>,
 }
 
 impl Part for DevicePart {
@@ -112,6 +114,8 @@ impl Part for DevicePart {
         put(&mut whole.fallback, self.fallback);
         put(&mut whole.sticky_after, self.sticky_after);
         put(&mut whole.retry_device_after, self.retry_device_after);
+        put(&mut whole.preflight, self.preflight);
+        put(&mut whole.cpu, self.cpu);
     }
 }
 

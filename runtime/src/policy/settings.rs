@@ -222,11 +222,15 @@ pub struct DevicePolicy {
     pub sticky_after: u32,
     /// When the device is tried again.
     pub retry_device_after: Duration,
+    /// Whether what would end the process on MPS is looked for before the body runs.
+    pub preflight: bool,
+    /// Whether the function always runs on the CPU.
+    pub cpu: bool,
 }
 
 impl DevicePolicy {
     /// Fall back; after three faults of one class straight to the CPU, for a minute.
     pub(crate) const fn built_in() -> Self {
-        Self { fallback: true, sticky_after: 3, retry_device_after: Duration::from_secs(60) }
+        Self { fallback: true, sticky_after: 3, retry_device_after: Duration::from_secs(60), preflight: false, cpu: false }
     }
 }

@@ -35,6 +35,13 @@ pub struct Fault {
     pub(crate) reason: String,
 }
 
+impl Fault {
+    /// One that MPS would have met with an abort, and that was found before.
+    pub(crate) fn foreseen(class: Class, reason: String) -> Self {
+        Self { backend: Backend::Mps, class, retry: class.retry(), operator: None, dtype: None, sizes: None, reason }
+    }
+}
+
 /// Whose fault it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Backend {

@@ -123,14 +123,23 @@ impl Show for DevicePart {
             ("fallback", said(&self.fallback)),
             ("sticky_after", said(&self.sticky_after)),
             ("retry_device_after", said(&self.retry_device_after)),
+            ("preflight", said(&self.preflight)),
+            ("cpu", said(&self.cpu)),
         ])
     }
 }
 
 impl Show for DevicePolicy {
     fn show(&self) -> String {
-        let Self { fallback, sticky_after, retry_device_after } = *self;
-        DevicePart { fallback: Some(fallback), sticky_after: Some(sticky_after), retry_device_after: Some(retry_device_after) }.show()
+        let Self { fallback, sticky_after, retry_device_after, preflight, cpu } = *self;
+        DevicePart {
+            fallback: Some(fallback),
+            sticky_after: Some(sticky_after),
+            retry_device_after: Some(retry_device_after),
+            preflight: Some(preflight),
+            cpu: Some(cpu),
+        }
+        .show()
     }
 }
 

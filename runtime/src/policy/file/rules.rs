@@ -197,12 +197,17 @@ fn severity(reader: &mut Reader<'_>, key: &str, value: &Value<'_>) -> Option<Sev
     reader.word(key, value, &words)
 }
 
+/// What a `device` table may say.
+pub(crate) const DEVICE_KEYS: [&str; 5] = ["fallback", "sticky_after", "retry_device_after", "preflight", "cpu"];
+
 fn device(reader: &mut Reader<'_>, key: &str, value: &Value<'_>) -> Option<DevicePart> {
     let table = reader.table(key, value)?;
-    reader.only(&table, &["fallback", "sticky_after", "retry_device_after"]);
+    reader.only(&table, &DEVICE_KEYS);
     Some(DevicePart {
         fallback: reader.value(&table, "fallback", Reader::bool),
         sticky_after: reader.value(&table, "sticky_after", Reader::count),
         retry_device_after: reader.value(&table, "retry_device_after", Reader::duration),
+        preflight: reader.value(&table, "preflight", Reader::bool),
+        cpu: reader.value(&table, "cpu", Reader::bool),
     })
 }

@@ -1,7 +1,7 @@
 //! The page of the book that describes policies, against the code.
 
 use super::*;
-use crate::policy::file::rules::KEYS;
+use crate::policy::file::rules::{DEVICE_KEYS, KEYS};
 
 fn page() -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/src/reference/policies.md");
@@ -13,6 +13,15 @@ fn the_reference_describes_every_key() {
     let page = page();
     for key in KEYS {
         assert!(page.contains(&format!("\n| `{key}` |")), "{key}");
+    }
+}
+
+#[test]
+fn the_reference_describes_every_key_of_a_device_table() {
+    let page = page();
+    let table = page.split("### `device`").nth(1).and_then(|rest| rest.split("\n## ").next()).expect("there is a table of them");
+    for key in DEVICE_KEYS {
+        assert!(table.contains(&format!("\n| `{key}` |")), "{key}");
     }
 }
 

@@ -1,0 +1,160 @@
+//! The asynchronous form: the expansion makes a new body for each attempt.
+//!
+//! ```text
+//! let mut attempts = attempts(&SITE, &["x", "name"], returns, &mut arguments);
+//! loop {
+//!     let (attempt, (x, name)) = attempts.lend();
+//!     let ended = attempt.run(async move { body }).await;
+//!     attempts = match attempts.settle(ended) {
+//!         ControlFlow::Break(returned) => break returned,
+//!         ControlFlow::Continue(attempts) => attempts,
+//!     };
+//! }
+//! ```
+//! An `async` closure in place of the loop would do, if a future that holds one with borrowed arguments stayed `Send`.
+
+use std::ops::ControlFlow;
+
+use super::Returns;
+use super::argument::{Arguments, Lent};
+use super::attempt::{self, Ended, Place};
+use super::call::{self, Begun, Call, Failure, Judged, OnCpu};
+use super::counted::Counted;
+use super::result::{Errors, Tensors};
+use crate::site::Site;
+
+/// Begins a call of an asynchronous function.
+///
+/// # Cancellation
+///
+/// Dropped during the attempt on the CPU, it leaves the arguments as they were before the call, as far as `snapshot` copied
+/// them or the body only changed its copies.
+///
+/// # Panics
+///
+/// As [`run`](super::run), here or in [`Attempts::settle`].
+pub fn attempts<'c, A, R, E, T>(
+    site: &'static Site,
+    names: &'static [&'static str],
+    returns: Returns<E, T>,
+    arguments: &'c mut A,
+) -> Attempts<'c, A, R, E, T>
+where
+    A: Arguments,
+    E: Errors<R>,
+    T: Tensors<R>,
+{
+    let counted = Counted::new(site);
+    let stage = match Call::begin(site, names, arguments) {
+        Begun::Plain => Stage::Plain(arguments),
+        Begun::Lost(cause) => Stage::Answered(call::fail(returns.errors, cause), arguments),
+        Begun::Device(call) => Stage::Device(call, arguments),
+        Begun::Cpu(mut call, fault) => {
+            let first = fault.map(|fault| Failure::foreseen(returns.errors, fault));
+            match call.migrated(returns.errors, first, arguments) {
+                Ok((migration, first)) => Stage::Cpu(OnCpu::new(call, arguments, migration), first),
+                Err(returned) => Stage::Answered(returned, arguments),
+            }
+        }
+    };
+    Attempts { site, returns, stage, copies: A::Copies::default(), counted }
+}
+
+/// The attempts of one call.
+///
+/// Tensors are `Send` but not `Sync`: what lives across an await is borrowed exclusively, so that the future can be sent.
+pub struct Attempts<'c, A: Arguments, R, E, T> {
+    site: &'static Site,
+    returns: Returns<E, T>,
+    // Before the copies: what is dropped first undoes an attempt on them.
+    stage: Stage<'c, A, R>,
+    copies: A::Copies,
+    counted: Counted,
+}
+
+enum Stage<'c, A: Arguments, R> {
+    /// As the bare call.
+    Plain(&'c mut A),
+    Device(Call, &'c mut A),
+    Cpu(OnCpu<'c, A>, Option<Failure<R>>),
+    /// No attempt can be made: what the caller gets.
+    Answered(R, &'c mut A),
+}
+
+/// One attempt to be made.
+pub struct Attempt<E> {
+    site: &'static Site,
+    errors: E,
+    kind: Kind,
+}
+
+enum Kind {
+    Plain,
+    At(Place),
+    None,
+}
+
+impl<'c, A, R, E, T> Attempts<'c, A, R, E, T>
+where
+    A: Arguments,
+    E: Errors<R>,
+    T: Tensors<R>,
+{
+    /// The next attempt, and the arguments for it.
+    pub fn lend(&mut self) -> (Attempt<E>, Lent<'_, A>) {
+        let (kind, lent) = match &mut self.stage {
+            Stage::Plain(arguments) => (Kind::Plain, arguments.give()),
+            Stage::Device(_, arguments) => (Kind::At(Place::Device), arguments.lend()),
+            Stage::Cpu(there, _) => (Kind::At(Place::Cpu), there.lend(&mut self.copies)),
+            Stage::Answered(_, arguments) => (Kind::None, arguments.lend()),
+        };
+        (Attempt { site: self.site, errors: self.returns.errors, kind }, lent)
+    }
+
+    /// Ends the call with its value (`Break`), or asks for another attempt.
+    pub fn settle(self, ended: Option<Ended<R>>) -> ControlFlow<R, Self> {
+        let Self { site, returns, stage, copies, counted } = self;
+        let returned = match (stage, ended) {
+            (Stage::Answered(returned, _), _) => returned,
+            (Stage::Cpu(there, first), Some(ended)) => there.settle(returns, ended, first),
+            (Stage::Plain(_), Some(ended)) => ended.value(),
+            (Stage::Device(mut call, arguments), Some(ended)) => match call.judge(returns.errors, ended, arguments) {
+                Judged::Done(returned) => returned,
+                Judged::Again(failure) => match call.migrated(returns.errors, Some(failure), arguments) {
+                    Ok((migration, first)) => {
+                        let stage = Stage::Cpu(OnCpu::new(call, arguments, migration), first);
+                        return ControlFlow::Continue(Self { site, returns, stage, copies, counted });
+                    }
+                    Err(returned) => returned,
+                },
+            },
+            (stage, None) => return ControlFlow::Continue(Self { site, returns, stage, copies, counted }),
+        };
+        counted.returned(returns.errors.error(&returned).is_some());
+        ControlFlow::Break(returned)
+    }
+}
+
+impl<E> Attempt<E> {
+    /// Runs the body as this attempt, if it is to run at all.
+    pub async fn run<F>(self, body: F) -> Option<Ended<F::Output>>
+    where
+        F: Future,
+        E: Errors<F::Output>,
+    {
+        match self.kind {
+            Kind::None => None,
+            Kind::Plain => Some(Ended::of(body.await)),
+            Kind::At(Place::Cpu) => Some(attempt::poll(Place::Cpu, body).await),
+            Kind::At(Place::Device) => {
+                let body = async {
+                    match call::inject(self.site, self.errors) {
+                        Some(injected) => injected,
+                        None => body.await,
+                    }
+                };
+                Some(attempt::poll(Place::Device, body).await)
+            }
+        }
+    }
+}
