@@ -1,4 +1,5 @@
 //! The asynchronous form of `#[safe_mps_op]`.
+#![cfg(not(feature = "disable-decorators"))]
 
 use std::time::Duration;
 

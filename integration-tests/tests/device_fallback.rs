@@ -1,4 +1,5 @@
 //! `#[safe_mps_op]` on the simulated device: what falls back, what does not, and what is left behind.
+#![cfg(not(feature = "disable-decorators"))]
 
 use backstop::{Migrate, safe_mps_op};
 use sim_mps::{Orders, text};
@@ -345,4 +346,46 @@ fn threads_that_share_parameters_fall_back_without_disturbing_each_other() {
         }
     });
     assert_eq!(net.first.ws.device(), Device::Mps);
+}
+
+#[backstop::timeout_async(secs = 5, name = "device.named_by_the_guard")]
+#[safe_mps_op]
+async fn named_by_the_guard(x: &Tensor) -> Result<Tensor, Box<dyn std::error::Error + Send + Sync>> {
+    Ok(x.f_abs()?)
+}
+
+#[safe_mps_op(name = "device.named_by_the_fallback")]
+#[backstop::timeout_async(secs = 5)]
+async fn named_by_the_fallback(x: &Tensor) -> Result<Tensor, Box<dyn std::error::Error + Send + Sync>> {
+    Ok(x.f_abs()?)
+}
+
+#[tokio::test]
+async fn a_name_in_one_attribute_is_the_name_of_both() {
+    let x = Tensor::from_slice(&[-1.0f32]);
+    assert_eq!(values(&named_by_the_guard(&x).await.unwrap()), [1.0]);
+    assert_eq!(values(&named_by_the_fallback(&x).await.unwrap()), [1.0]);
+    let sites = |name| backstop::sites().iter().filter(|site| site.name() == name).count();
+    assert_eq!((sites("device.named_by_the_guard"), sites("device.named_by_the_fallback")), (2, 2));
+}
+
+macro_rules! with_block {
+    ($name:ident($($argument:ident: $type:ty),*) -> $returned:ty $body:block) => {
+        #[safe_mps_op]
+        fn $name($($argument: $type),*) -> $returned $body
+    };
+}
+
+with_block!(made_of_a_block(returned: &mut Tensor, arguments: &str) -> Result<i64, TchError> {
+    *returned = returned.f_abs()?;
+    Ok(returned.numel() as i64 + arguments.len() as i64)
+});
+
+#[test]
+fn a_function_made_by_a_macro_falls_back() {
+    let Ok(orders) = Orders::take() else { return };
+    let mut x = on_mps(&[1.0, -2.0]);
+    orders.unimplemented("aten::abs").unwrap();
+    assert_eq!(made_of_a_block(&mut x, "abc").unwrap(), 5);
+    assert_eq!(values(&x), [1.0, 2.0]);
 }

@@ -2,6 +2,7 @@
 //! a run on the CPU leaves, or what was there before the call.
 //!
 //! Among the tests every seventh k is taken; `BACKSTOP_SWEEP=whole` takes all.
+#![cfg(not(feature = "disable-decorators"))]
 
 use backstop::{Migrate, safe_mps_op};
 use sim_mps::{Orders, text};

@@ -105,15 +105,28 @@ fn parse_default(input: ParseStream) -> Result<Option<Token![default]>> {
 
 /// The body, and the inner attributes (`#![…]`) that it begins with: once the body is a block inside another one, they must stand outside.
 fn parse_block(input: ParseStream) -> Result<(Vec<Attribute>, Group)> {
-    let block = input.step(|cursor| match cursor.token_tree() {
-        Some((TokenTree::Group(group), rest)) if group.delimiter() == Delimiter::Brace => Ok((group, rest)),
-        _ => Err(cursor.error("expected the function's body")),
+    let block = input.step(|cursor| {
+        let block = cursor.token_tree().and_then(|(token, rest)| Some((braces(token)?, rest)));
+        block.ok_or_else(|| cursor.error("expected the function's body"))
     })?;
     let split = |input: ParseStream| Ok((input.call(Attribute::parse_inner)?, input.parse::<TokenStream>()?));
     let (inner, statements) = split.parse2(block.stream())?;
     let mut stripped = Group::new(Delimiter::Brace, statements);
     stripped.set_span(block.span());
     Ok((inner, stripped))
+}
+
+/// A block; what `macro_rules!` took as `$body:block` comes in invisible delimiters.
+fn braces(token: TokenTree) -> Option<Group> {
+    let TokenTree::Group(group) = token else { return None };
+    match group.delimiter() {
+        Delimiter::Brace => Some(group),
+        Delimiter::None => {
+            let mut inside = group.stream().into_iter();
+            inside.next().filter(|_| inside.next().is_none()).and_then(braces)
+        }
+        _ => None,
+    }
 }
 
 fn outer(attribute: &Attribute) -> Attribute {

@@ -98,7 +98,7 @@ pub enum Rejection {
 pub struct TimeoutError(Box<Facts>);
 
 /// What a [`TimeoutError`] says.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Facts {
     /// The function whose limit it was.
     pub(crate) function: &'static str,
@@ -212,7 +212,11 @@ impl fmt::Display for TimeoutError {
 
 impl fmt::Debug for TimeoutError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.0, f)
+        let Facts { function, kind, limit, elapsed, attempt, attempts, set_by, incident, source } = &*self.0;
+        let mut said = f.debug_struct("TimeoutError");
+        said.field("function", function).field("kind", kind).field("limit", limit).field("elapsed", elapsed);
+        said.field("attempt", attempt).field("attempts", attempts).field("set_by", set_by);
+        said.field("incident", incident).field("source", source).finish()
     }
 }
 

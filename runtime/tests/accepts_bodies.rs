@@ -198,6 +198,18 @@ macro_rules! make_all {
 
 make_all!(made_inside);
 
+macro_rules! with_block {
+    ($name:ident($($argument:ident: $type:ty),*) -> $returned:ty $body:block) => {
+        #[timeout_async(secs = 1, retry)]
+        async fn $name($($argument: $type),*) -> $returned $body
+    };
+}
+
+with_block!(made_of_a_block(value: u32, other: &str) -> io::Result<String> {
+    let made = format!("{value} {other}");
+    Ok(made)
+});
+
 /// The attribute from outside the macro, `self` from inside.
 macro_rules! methods {
     ($(#[$attribute:meta] $name:ident)*) => {
@@ -236,6 +248,7 @@ async fn bodies_behave_as_without_the_attribute() {
     assert_eq!(anyhow_error("").await.unwrap_err().to_string(), "empty");
     assert_eq!(own_error().await.unwrap(), 1);
     assert_eq!(text_error(true).await.unwrap_err(), "failed");
+    assert_eq!(made_of_a_block(1, "a").await.unwrap(), "1 a");
     assert_eq!(returns_early(3).await.unwrap(), 3);
     assert!(returns_early(30).await.is_err());
     assert_eq!(labels().await.unwrap(), 1);

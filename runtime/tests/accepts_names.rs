@@ -73,6 +73,46 @@ fn instead(_value: String, error: std::io::Error) -> std::io::Result<String> {
     Err(error)
 }
 
+/// Parameters that are called as the expansion calls its own.
+mod alike {
+    use std::io;
+
+    #[backstop::timeout_async(secs = 1, retry, fallback = instead)]
+    pub async fn values(attempts: u32, again: u32, body: u32, returned: u32) -> io::Result<u32> {
+        Err(io::Error::other(format!("{}", attempts + again + body + returned)))
+    }
+
+    async fn instead(attempts: u32, again: u32, body: u32, returned: u32, failed: io::Error) -> io::Result<u32> {
+        assert_eq!(failed.to_string(), "10");
+        Ok(attempts * 1000 + again * 100 + body * 10 + returned)
+    }
+
+    #[backstop::timeout_async(secs = 1, fallback = joined)]
+    pub async fn references(error: &str, returned: &str, outcome: &mut String, failed: &str) -> io::Result<String> {
+        Err(io::Error::other(format!("{error}{returned}{outcome}{failed}")))
+    }
+
+    fn joined(error: &str, returned: &str, outcome: &mut String, failed: &str, all: io::Error) -> io::Result<String> {
+        Ok(format!("{failed}{outcome}{returned}{error} {all}"))
+    }
+
+    #[backstop::timeout_async(millis = 1, on_timeout = body)]
+    pub async fn never() -> u32 {
+        std::future::pending().await
+    }
+
+    fn body(_: backstop::TimeoutError) -> u32 {
+        7
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn names_alike_to_those_of_the_expansion_stay_the_callers() {
+    assert_eq!(alike::values(1, 2, 3, 4).await.unwrap(), 1234);
+    assert_eq!(alike::references("a", "b", &mut "c".to_owned(), "d").await.unwrap(), "dcba abcd");
+    assert_eq!(alike::never().await, 7);
+}
+
 #[tokio::test]
 async fn shadowed_names_do_no_harm() {
     assert_eq!(shadowed::plain(1).await.unwrap(), 1);

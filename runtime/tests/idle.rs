@@ -82,3 +82,19 @@ async fn two_holds() -> io::Result<()> {
 async fn a_short_hold_that_ends_does_not_free_a_longer_one() {
     two_holds().await.unwrap();
 }
+
+#[timeout_async(secs = 100_000, idle_secs = 30, name = "idle.silent_after_a_hold")]
+async fn silent_after_a_hold() -> io::Result<()> {
+    let hold = backstop::hold("loading checkpoint", secs(600));
+    sleep(secs(50)).await;
+    drop(hold);
+    sleep(secs(5_000)).await;
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_hold_that_ends_early_the_silence_is_found_one_idle_limit_later() {
+    let before = Instant::now();
+    assert_eq!(kind(&silent_after_a_hold().await.unwrap_err()), TimeoutKind::Idle);
+    assert_eq!(before.elapsed().as_secs(), 80);
+}

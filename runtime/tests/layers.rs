@@ -36,6 +36,9 @@ fn install() {
         breaker = { failures = 1, window = "60s", open = "1s" }
         retry = { attempts = 20, initial = "100ms", max = "100ms", jitter = false, on = ["rejected", "error"] }
 
+        [functions."layers.only_reports"]
+        on_timeout = "warn"
+
         [functions."layers.paced"]
         rate_limit = { permits = 2, per = "1s", wait = "1s" }
 
@@ -226,4 +229,33 @@ async fn join_all<F: Future>(futures: impl IntoIterator<Item = F>) -> Vec<F::Out
         }
     })
     .await
+}
+
+#[timeout_async(secs = 1, name = "layers.only_reports")]
+async fn only_reports() -> io::Result<io::Error> {
+    Ok(inside().await.unwrap_err())
+}
+
+#[timeout_async(secs = 60, name = "layers.inside")]
+async fn inside() -> io::Result<()> {
+    std::future::pending().await
+}
+
+#[timeout_async(secs = 30, name = "layers.around")]
+async fn around() -> io::Result<io::Error> {
+    tokio::spawn(backstop::carry(only_reports())).await?
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_that_is_only_reported_leaves_the_limits_inside_in_force() {
+    install();
+    let before = Instant::now();
+    let error = only_reports().await.unwrap();
+    assert_eq!((cause(&error).function(), before.elapsed().as_secs()), ("layers.inside", 60));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_is_inherited_through_a_call_that_only_reports_its_own() {
+    install();
+    assert_eq!(cause(&around().await.unwrap_err()).function(), "layers.around");
 }

@@ -58,6 +58,7 @@ async fn a_body_that_hangs_times_out_at_its_limit_and_is_dropped() {
     assert_eq!(error.limit(), Duration::from_secs(1));
     assert!(error.elapsed() >= Duration::from_secs(1));
     assert_eq!((error.attempt(), error.attempts()), (1, 1));
+    assert!(format!("{error:?}").starts_with("TimeoutError { function: \"limits.hangs\", kind: Limit, limit: 1s, "), "{error:?}");
     assert!(error.set_by().to_string().contains("limits.rs:"), "{}", error.set_by());
     assert!(error.incident().is_some());
     let text = error.to_string();

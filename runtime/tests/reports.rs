@@ -80,7 +80,8 @@ async fn a_stalled_call_is_stored_escalated_and_told() {
         assert_eq!(fs::read_to_string(stored).unwrap(), incident.to_string());
         let json: Value = serde_json::from_str(&fs::read_to_string(stored.with_extension("json")).unwrap()).unwrap();
         assert_eq!((&json["version"], &json["id"]), (&1.into(), &incident.id.get().into()));
-        assert_eq!(json["calls"][0]["function"], "reports.stalls");
+        // The calls of tests that run beside this one may be there too.
+        assert!(json["calls"].as_array().unwrap().iter().any(|call| call["function"] == "reports.stalls"));
     }
 
     let critical = incidents.last().unwrap();

@@ -2,6 +2,7 @@
 
 mod check;
 mod expand;
+mod name;
 mod parse;
 
 use proc_macro2::TokenStream;
@@ -20,7 +21,7 @@ pub fn safe_mps_op(arguments: TokenStream, item: TokenStream, disabled: bool) ->
 
 /// `None`: the function as written.
 fn attempt(arguments: TokenStream, item: &TokenStream, disabled: bool) -> syn::Result<Option<TokenStream>> {
-    let (arguments, function) = match (Arguments::parse(arguments), check::function(item.clone())) {
+    let (mut arguments, mut function) = match (Arguments::parse(arguments), check::function(item.clone())) {
         (Ok(arguments), Ok(function)) => (arguments, function),
         (Err(mut errors), Err(more)) => {
             errors.combine(more);
@@ -29,5 +30,9 @@ fn attempt(arguments: TokenStream, item: &TokenStream, disabled: bool) -> syn::R
         (Err(errors), _) | (_, Err(errors)) => return Err(errors),
     };
     let block = check::check(&function)?;
-    Ok((!disabled).then(|| expand::expand(&arguments, &function, &block)))
+    if disabled {
+        return Ok(None);
+    }
+    name::share(&mut arguments.name, &mut function.attrs);
+    Ok(Some(expand::expand(&arguments, &function, &block)))
 }

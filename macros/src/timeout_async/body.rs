@@ -16,7 +16,7 @@ use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::{Path, Type};
 
-use super::expand::{Call, Form, ends};
+use super::expand::{Call, Form, ends, local};
 use crate::parameters::{Parameter, Passing};
 use crate::receiver;
 use crate::site::krate_at;
@@ -161,12 +161,11 @@ impl Call<'_> {
 fn again(krate: &Path, name: &impl ToTokens, place: &impl ToTokens) -> TokenStream {
     let [start, end] = ends(place);
     let krate = krate_at(krate, start);
-    let function = Ident::new("again", end);
+    let (function, again) = (Ident::new("again", end), local("again"));
     let path = quote_spanned!(start=> #krate::private::#function);
-    quote!({ let again = #path; again(&#name) })
+    quote!({ let #again = #path; #again(&#name) })
 }
 
-/// Local to the expansion: a name of the same letters in the user's code is another one.
 fn kept_name(name: &str) -> Ident {
-    Ident::new(&format!("kept_{}", name.trim_start_matches("r#")), Span::mixed_site())
+    local(&format!("kept_{}", name.trim_start_matches("r#")))
 }

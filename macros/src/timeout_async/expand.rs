@@ -122,15 +122,16 @@ impl<'a> Call<'a> {
         let (declare, keep, call) = (self.site.declare(self.function), self.keep(), self.call());
         let Some(fallback) = &self.arguments.fallback else { return quote!(#declare #call) };
         let (krate, site, arguments) = (&self.arguments.krate, self.site.ident(), self.kept());
+        let [outcome, error, returned, failed] = ["outcome", "error", "returned", "failed"].map(local);
         quote! {
             #declare
             #keep
-            let outcome = { #call };
-            let (error, returned) = match #krate::private::settle(&#site, outcome) {
-                ::core::result::Result::Ok(returned) => return returned,
-                ::core::result::Result::Err(failed) => failed,
+            let #outcome = { #call };
+            let (#error, #returned) = match #krate::private::settle(&#site, #outcome) {
+                ::core::result::Result::Ok(#returned) => return #returned,
+                ::core::result::Result::Err(#failed) => #failed,
             };
-            #krate::private::fall_back(returned, (#(#arguments,)* error,), #fallback).await
+            #krate::private::fall_back(#returned, (#(#arguments,)* #error,), #fallback).await
         }
     }
 
@@ -142,22 +143,24 @@ impl<'a> Call<'a> {
         }
         let (krate, site) = (&self.arguments.krate, self.site.ident());
         let (declare, prepare) = (self.site.declare(self.function), self.prepare());
-        let future = pack(quote!(#krate::private::call(&#site, returns, body)));
+        let [body, returns] = ["body", "returns"].map(local);
+        let future = pack(quote!(#krate::private::call(&#site, #returns, #body)));
         quote!(#declare #prepare #future)
     }
 
     /// The call, awaited; with `retry` once for each attempt, because only a body made anew can borrow the arguments anew.
     fn call(&self) -> TokenStream {
         let (krate, site, prepare) = (&self.arguments.krate, self.site.ident(), self.prepare());
+        let [body, returns, attempts, returned] = ["body", "returns", "attempts", "returned"].map(local);
         if self.arguments.retry.is_none() {
-            return quote!(#prepare #krate::private::call(&#site, returns, body).await);
+            return quote!(#prepare #krate::private::call(&#site, #returns, #body).await);
         }
         quote! {
-            let mut attempts = #krate::private::call_again(&#site);
+            let mut #attempts = #krate::private::call_again(&#site);
             loop {
                 #prepare
-                if let ::core::ops::ControlFlow::Break(returned) = attempts.run(returns, body).await {
-                    break returned;
+                if let ::core::ops::ControlFlow::Break(#returned) = #attempts.run(#returns, #body).await {
+                    break #returned;
                 }
             }
         }
@@ -166,12 +169,13 @@ impl<'a> Call<'a> {
     /// `let body = …; let returns = …;`
     fn prepare(&self) -> TokenStream {
         let Arguments { krate, isolate, fallback, .. } = self.arguments;
-        let (site, body, returns) = (self.site.ident(), self.body(), self.returns());
-        let isolated = isolate.as_ref().map(|_| quote!(let body = #krate::private::isolated(&#site, body);));
-        let lifted = fallback.as_ref().map(|_| quote!(let body = #krate::private::lift(returns, body);));
+        let (site, future, choice) = (self.site.ident(), self.body(), self.returns());
+        let [body, returns] = ["body", "returns"].map(local);
+        let isolated = isolate.as_ref().map(|_| quote!(let #body = #krate::private::isolated(&#site, #body);));
+        let lifted = fallback.as_ref().map(|_| quote!(let #body = #krate::private::lift(#returns, #body);));
         quote! {
-            let body = #body;
-            let returns = #returns;
+            let #body = #future;
+            let #returns = #choice;
             #isolated
             #lifted
         }
@@ -188,7 +192,8 @@ impl<'a> Call<'a> {
             None => quote!(alone),
         };
         let on_timeout_is = on_timeout.as_ref().map(|path| quote!(on_timeout #path,));
-        let choice = quote!(#reads #or_else body, #on_timeout_is #returned);
+        let body = local("body");
+        let choice = quote!(#reads #or_else #body, #on_timeout_is #returned);
         let [start, end] = match on_timeout {
             Some(path) => ends(path),
             None => self.written_type(),
@@ -206,6 +211,11 @@ impl<'a> Call<'a> {
             syn::ReturnType::Type(_, ty) => ends(ty),
         }
     }
+}
+
+/// A name local to the expansion: the same letters in the user's code are another name.
+pub fn local(name: &str) -> Ident {
+    Ident::new(name, Span::mixed_site())
 }
 
 /// The first and the last span of some tokens: what the compiler underlines of a call that begins and ends there. They are the user's

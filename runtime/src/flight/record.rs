@@ -1,7 +1,7 @@
 //! One running call, as plain atomics: written by the call, read by the watchdog, locked by nobody.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::*};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::*};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -100,6 +100,10 @@ pub(crate) struct Record {
     beat: AtomicU64,
     progress: ArcSwapOption<String>,
     terms: ArcSwapOption<Terms>,
+    /// The generation of the call whose terms these are.
+    terms_of: AtomicU32,
+    /// Whether the call has told its progress.
+    told: AtomicBool,
     holds: [AtomicU64; HOLDS],
     incident: AtomicU64,
     /// Written by the watchdog alone.
@@ -170,8 +174,9 @@ impl Record {
     pub(super) fn vacate(&self) {
         self.state.store(u64::from(self.generation().wrapping_add(1)) << 32, Release);
         self.waker.take();
-        self.progress.store(None);
-        self.terms.store(None);
+        if self.told.swap(false, Relaxed) {
+            self.progress.store(None);
+        }
     }
 
     fn generation(&self) -> u32 {
@@ -195,14 +200,15 @@ impl Record {
         self.incident.store(0, Relaxed);
     }
 
-    /// The terms of the attempt that begins.
-    pub(crate) fn set_terms(&self, terms: Arc<Terms>) {
+    /// Shows the terms of the attempt that runs.
+    pub(crate) fn show(&self, generation: u32, terms: Arc<Terms>) {
         self.terms.store(Some(terms));
+        self.terms_of.store(generation, Release);
     }
 
-    /// The terms of the attempt that runs; `None` for an alarm.
-    pub(crate) fn terms(&self) -> Option<Arc<Terms>> {
-        self.terms.load_full()
+    /// The terms of the attempt that runs, once it has waited; `None` before, and for an alarm.
+    pub(crate) fn terms(&self, generation: u32) -> Option<Arc<Terms>> {
+        (self.terms_of.load(Acquire) == generation).then(|| self.terms.load_full())?
     }
 
     /// Sets the limits of the attempt that begins.
@@ -240,6 +246,7 @@ impl Record {
 
     /// Notes how far the body has come.
     pub(crate) fn set_progress(&self, progress: String) {
+        self.told.store(true, Relaxed);
         self.progress.store(Some(Arc::new(progress)));
     }
 

@@ -13,6 +13,9 @@ thread_local!(static CURRENT: RefCell<Option<Arc<Context>>> = const { RefCell::n
 #[derive(Clone)]
 pub(crate) struct Context {
     pub(crate) terms: Arc<Terms>,
+    /// The deadline that calls inside inherit: this call's, but not its own limit where the policy only reports it. Nobody ends this call
+    /// then, so nobody would end them.
+    pub(crate) heritable: Option<Deadline>,
     pub(crate) clock: Clock,
     /// `None` where the table of running calls was full.
     pub(crate) call: Option<CallId>,

@@ -18,7 +18,10 @@ mod fallback;
 mod future;
 mod idle;
 mod isolate;
+mod limits;
+mod poll;
 mod returned;
+mod verdict;
 
 pub use again::{Again, again, once};
 pub use attempts::{Attempts, call_again};

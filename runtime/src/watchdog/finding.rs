@@ -1,15 +1,18 @@
 //! What is found wrong with a call, as the reporter wants it.
 
 use std::cell::RefCell;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Tick;
-use crate::flight::{self, CallId, Record, Terms, Tree, View};
+use crate::flight::{self, CallId, Deadline, Record, Terms, Tree, View};
 use crate::incident::{Finding, IncidentKind};
+use crate::outcome::TimeoutKind;
+use crate::policy;
 
 /// Its deadline passed: its own, or the one of its whole call.
 pub(super) fn limit(id: CallId, record: &Record, view: &View, now: Tick) -> Finding {
-    let terms = record.terms();
+    let terms = terms(record, view);
     let deadline = terms.as_ref().and_then(|terms| terms.deadline.as_ref());
     let kind = deadline.map_or(IncidentKind::Limit, |deadline| deadline.kind.into());
     let limit = deadline.map(|deadline| (deadline.limit, deadline.set_by.clone()));
@@ -18,7 +21,7 @@ pub(super) fn limit(id: CallId, record: &Record, view: &View, now: Tick) -> Find
 
 /// It gave no sign of life for too long.
 pub(super) fn idle(id: CallId, record: &Record, view: &View, now: Tick) -> Finding {
-    let terms = record.terms();
+    let terms = terms(record, view);
     let limit = terms.as_ref().and_then(|terms| Some((terms.policy.idle.value?, terms.policy.idle.origin.clone())));
     let note = record.progress().map(|progress| format!("the last sign of life said: {progress}"));
     Finding { limit, note, ..about(IncidentKind::Idle, id, view, terms.as_deref(), now.since(view.beat), now) }
@@ -26,9 +29,20 @@ pub(super) fn idle(id: CallId, record: &Record, view: &View, now: Tick) -> Findi
 
 /// Its poll does not return.
 pub(super) fn blocked(id: CallId, record: &Record, view: &View, elapsed: Duration, thread: String, now: Tick) -> Finding {
-    let terms = record.terms();
+    let terms = terms(record, view);
     let after = terms.as_ref().map(|terms| (terms.policy.blocked_after.value, terms.policy.blocked_after.origin.clone()));
     Finding { limit: after, thread: Some(thread), ..about(IncidentKind::Blocked, id, view, terms.as_deref(), elapsed, now) }
+}
+
+/// The terms of the call; of one that has never waited, so that its record does not show them, those that its function has now.
+fn terms(record: &Record, view: &View) -> Option<Arc<Terms>> {
+    record.terms(view.generation).or_else(|| {
+        let site = view.site?;
+        let policy = policy::of(site);
+        let own = |limit| Deadline { at: view.deadline, site, kind: TimeoutKind::Limit, limit, set_by: policy.timeout.origin.clone() };
+        let attempts = policy.retry.value.as_ref().map_or(1, |retry| retry.attempts);
+        Some(Arc::new(Terms { deadline: policy.timeout.value.map(own), attempts, policy }))
+    })
 }
 
 fn about(kind: IncidentKind, id: CallId, view: &View, terms: Option<&Terms>, elapsed: Duration, now: Tick) -> Finding {

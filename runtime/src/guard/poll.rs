@@ -1,0 +1,124 @@
+//! Polls an attempt: its body runs until it returns, or until its limit has passed and its grace is over.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{self, Poll};
+
+use super::admission::Refusal;
+use super::call::Call;
+use super::context;
+use crate::clock::{Clock, Tick};
+use crate::flight::{self, FIRED, SILENT};
+use crate::watchdog::{self, Expiry};
+
+/// How an attempt ended.
+pub(super) enum End<R> {
+    /// The body returned.
+    Returned(R),
+    /// It was given up.
+    Expired(Expiry),
+    /// A fault was injected in its place.
+    Refused(Refusal),
+}
+
+impl Call {
+    /// Polls the attempt's body: it ends by returning, or is given up when its limit has passed and its grace is over.
+    pub(super) fn poll_attempt<F: Future>(&mut self, body: Pin<&mut F>, cx: &mut task::Context<'_>) -> Poll<End<F::Output>> {
+        if self.must_end(cx)
+            && let Some((expiry, grace_ends)) = self.ending
+            && self.clock.now() >= grace_ends
+        {
+            return Poll::Ready(End::Expired(expiry));
+        }
+        let polled = self.poll_inside(body, cx);
+        if polled.is_pending() {
+            self.wait(cx);
+            // The body may have ended a hold: what is due next may be due earlier than before.
+            self.follow_paused_clock(cx);
+        }
+        polled
+    }
+
+    /// Polls what runs inside the limit, with this call as the current one.
+    fn poll_inside<F: Future>(&mut self, body: Pin<&mut F>, cx: &mut task::Context<'_>) -> Poll<End<F::Output>> {
+        let _entered = self.context.clone().map(context::enter);
+        if let Some(ticket) = &self.ticket {
+            ticket.record().begin_poll(flight::thread::current());
+        }
+        // Stays up when the body panics: that is how `drop` knows.
+        self.polling = true;
+        let polled = self.poll_body(body, cx);
+        self.polling = false;
+        if let Some(ticket) = &self.ticket {
+            ticket.record().end_poll();
+        }
+        polled
+    }
+
+    /// Polls the bulkhead and the injected fault, then the body.
+    fn poll_body<F: Future>(&mut self, body: Pin<&mut F>, cx: &mut task::Context<'_>) -> Poll<End<F::Output>> {
+        if let Some(prelude) = &mut self.prelude {
+            match task::ready!(prelude.as_mut().poll(cx)) {
+                Ok(seat) => self.seat = seat,
+                Err(refusal) => return Poll::Ready(End::Refused(refusal)),
+            }
+            self.prelude = None;
+        }
+        body.poll(cx).map(End::Returned)
+    }
+
+    /// The body waits: whoever ends the attempt must be able to wake it, and who reports on it to know its terms.
+    fn wait(&mut self, cx: &task::Context<'_>) {
+        let Some(ticket) = &self.ticket else { return };
+        let record = ticket.record();
+        if let Some(context) = self.context.as_ref().filter(|_| !self.shown) {
+            record.show(ticket.id().generation, Arc::clone(&context.terms));
+            self.shown = true;
+        }
+        record.waker.register(cx.waker());
+        // A flag that was raised before that has woken nobody.
+        if self.ending.is_none() && record.flags() & (FIRED | SILENT) != 0 {
+            cx.waker().wake_by_ref();
+        }
+    }
+
+    /// Whether the attempt must end; asks the body to stop when that begins.
+    fn must_end(&mut self, cx: &mut task::Context<'_>) -> bool {
+        self.follow_paused_clock(cx);
+        let flags = self.flags();
+        let expiry = if flags & FIRED != 0 { Expiry::Limit } else { Expiry::Idle };
+        if self.ending.is_none() && flags & (FIRED | SILENT) != 0 {
+            self.request_stop(expiry);
+        }
+        if let (Some(_), Some(grace)) = (self.ending, &mut self.alarm) {
+            let _ = Pin::new(&mut **grace).poll(cx);
+        }
+        self.ending.is_some()
+    }
+
+    /// The limit has passed: the grace begins.
+    fn request_stop(&mut self, expiry: Expiry) {
+        let now = self.clock.now();
+        let grace_ends = now.after(self.policy.grace.value);
+        self.ending = Some((expiry, grace_ends));
+        self.alarm = (grace_ends > now).then(|| Box::new(watchdog::sleep_until(self.clock, grace_ends)));
+        if let Some(cancel) = self.context.as_ref().and_then(|context| context.cancel.as_ref()) {
+            cancel.request();
+        }
+    }
+
+    /// Does for a call by tokio's paused clock what the watchdog does for all others.
+    fn follow_paused_clock(&mut self, cx: &mut task::Context<'_>) {
+        let paused = self.clock == Clock::Paused && self.ending.is_none();
+        let Some(ticket) = self.ticket.as_ref().filter(|_| paused) else { return };
+        let (record, now) = (ticket.record(), self.clock.now());
+        let Some(view) = record.view() else { return };
+        watchdog::expire(ticket.id(), record, &view, now);
+        let next = record.view().map_or(Tick::NEVER, |view| watchdog::next(&view, now));
+        let alarm = self.alarm.get_or_insert_with(|| Box::new(watchdog::sleep_until(Clock::Paused, next)));
+        alarm.reset(next);
+        if Pin::new(&mut **alarm).poll(cx).is_ready() {
+            cx.waker().wake_by_ref();
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! How an attempt ended, what follows from it, and the error that says so.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::admission::Refusal;
+use super::call::Call;
+use super::poll::End;
+use super::returned::Returns;
+use crate::clock::Tick;
+use crate::event::Event;
+use crate::flight::{FIRED, Limits, SILENT};
+use crate::incident::IncidentId;
+use crate::observe;
+use crate::outcome::{Facts, Outcome, Rejection, TimeoutError, TimeoutKind};
+use crate::policy::{OnLate, Origin};
+use crate::resilience::retry::{self, Failure, Next};
+use crate::watchdog::{self, Expiry};
+
+impl Call {
+    /// How the attempt ended, judged by the clock: the deadline decides.
+    pub(super) fn conclude<R, S: Returns<R>>(&mut self, returns: S, end: End<R>) -> (R, Outcome) {
+        let now = self.clock.now();
+        self.ended = Some(now);
+        let (returned, outcome) = self.judge(returns, end, now);
+        // What the attempt held is free before the pause to the next one.
+        (self.prelude, self.seat) = (None, None);
+        if let Some(state) = self.state {
+            let succeeded = matches!(outcome, Outcome::Ok | Outcome::Late);
+            state.settle(self.site, &self.policy, self.permit.take(), succeeded, now);
+        }
+        (returned, outcome)
+    }
+
+    fn judge<R, S: Returns<R>>(&self, returns: S, end: End<R>, now: Tick) -> (R, Outcome) {
+        match end {
+            End::Refused(refusal) => (returns.timed_out(self.injected(refusal, now)), Outcome::Error),
+            End::Expired(expiry) => (returns.timed_out(self.error(expiry, now)), outcome_of(expiry)),
+            End::Returned(returned) => match self.overdue(now) {
+                None if returns.failed(&returned) => (returned, Outcome::Error),
+                None => (returned, Outcome::Ok),
+                Some(expiry) if returns.failed(&returned) => {
+                    let error = self.error(expiry, now).caused_by(returns.into_source(returned));
+                    (returns.timed_out(error), outcome_of(expiry))
+                }
+                Some(_) if self.policy.on_late.value == OnLate::Value => (returned, Outcome::Late),
+                Some(expiry) => (returns.timed_out(self.error(expiry, now).late()), Outcome::Late),
+            },
+        }
+    }
+
+    /// Whether the body came back after the attempt should have ended.
+    fn overdue(&self, now: Tick) -> Option<Expiry> {
+        if let Some((expiry, _)) = self.ending {
+            return Some(expiry);
+        }
+        let ticket = self.ticket.as_ref()?;
+        if now < self.due && self.flags() == 0 {
+            return None;
+        }
+        let view = ticket.record().view()?;
+        // The watchdog may not have come by yet: then the report is made here.
+        watchdog::expire(ticket.id(), ticket.record(), &view, now);
+        match self.flags() {
+            flags if flags & FIRED != 0 => Some(Expiry::Limit),
+            flags if flags & SILENT != 0 => Some(Expiry::Idle),
+            _ => None,
+        }
+    }
+
+    /// The call is not let in.
+    pub(super) fn refuse<R, S: Returns<R>>(&mut self, returns: S, by: Rejection) -> (R, Outcome) {
+        observe::event(&Event::Rejected { site: self.site, by });
+        let origin = match by {
+            Rejection::BreakerOpen => self.policy.breaker.origin.clone(),
+            Rejection::RateLimited => self.policy.rate_limit.origin.clone(),
+            Rejection::Saturated => self.policy.concurrency.origin.clone(),
+        };
+        let error = self.fault(TimeoutKind::Rejected(by), origin, self.clock.now());
+        (returns.timed_out(error), Outcome::Rejected)
+    }
+
+    #[cfg(feature = "inject")]
+    fn injected(&self, refusal: Refusal, now: Tick) -> TimeoutError {
+        self.fault(TimeoutKind::Injected, Origin::BuiltIn, now).caused_by(Some(Box::new(refusal)))
+    }
+
+    #[cfg(not(feature = "inject"))]
+    fn injected(&self, refusal: Refusal, _now: Tick) -> TimeoutError {
+        match refusal {}
+    }
+
+    /// When the next attempt begins; `None` where the outcome stands.
+    pub(super) fn another(&mut self, outcome: Outcome) -> Option<Tick> {
+        let failure = match outcome {
+            Outcome::Timeout | Outcome::Idle => Failure::Timeout,
+            Outcome::Error => Failure::Error,
+            Outcome::Rejected => Failure::Rejected,
+            _ => return None,
+        };
+        let policy = Arc::clone(&self.policy);
+        let (attempt, now, end) = (self.attempt.max(1), self.clock.now(), self.end());
+        let (rule, pauses) = (policy.retry.value.as_ref()?, self.pauses.as_mut()?);
+        self.ended = None;
+        match retry::decide(rule, failure, attempt, now, end, pauses) {
+            Next::Stop(_) => None,
+            Next::Again { pause, at } => {
+                // No limit runs during the pause.
+                if let Some(ticket) = &self.ticket {
+                    ticket.record().limit(&Limits { attempt, ..Limits::alarm(Tick::NEVER) });
+                }
+                self.attempt = attempt;
+                observe::event(&Event::Retrying { site: self.site, attempt: attempt + 1, pause });
+                Some(at)
+            }
+        }
+    }
+
+    /// When no further attempt is worth beginning: the end of the whole call, or of its caller.
+    fn end(&self) -> Tick {
+        self.inheritance().map_or(Tick::NEVER, |deadline| deadline.at).min(self.total_at())
+    }
+
+    fn fault(&self, kind: TimeoutKind, set_by: Origin, now: Tick) -> TimeoutError {
+        TimeoutError::new(Facts {
+            function: self.site.name(),
+            kind,
+            limit: Duration::ZERO,
+            elapsed: now.since(self.started),
+            attempt: self.attempt.max(1),
+            attempts: self.attempts,
+            set_by,
+            incident: None,
+            source: None,
+        })
+    }
+
+    fn error(&self, expiry: Expiry, now: Tick) -> TimeoutError {
+        let deadline = self.context.as_ref().and_then(|context| context.deadline().cloned());
+        let incident = self.ticket.as_ref().map_or(0, |ticket| ticket.record().incident());
+        let (function, kind, limit, set_by) = match (expiry, deadline) {
+            (Expiry::Limit, Some(deadline)) => (deadline.site.name(), deadline.kind, deadline.limit, deadline.set_by),
+            _ => {
+                let idle = &self.policy.idle;
+                (self.site.name(), TimeoutKind::Idle, idle.value.unwrap_or_default(), idle.origin.clone())
+            }
+        };
+        let incident = (incident != 0).then_some(IncidentId(incident));
+        TimeoutError::new(Facts { function, limit, incident, ..self.fault(kind, set_by, now).into_facts() })
+    }
+}
+
+fn outcome_of(expiry: Expiry) -> Outcome {
+    match expiry {
+        Expiry::Limit => Outcome::Timeout,
+        Expiry::Idle => Outcome::Idle,
+    }
+}
