@@ -29,6 +29,12 @@ fn with_snapshot(a: &Tensor, b: &Tensor, _c: &Tensor) -> Product {
     a.f_matmul(b)
 }
 
+/// Does nothing, so that nothing hides what is around it.
+#[safe_mps_op]
+fn empty(_a: &Tensor, _b: &Tensor, _c: &Tensor) -> Result<(), TchError> {
+    Ok(())
+}
+
 /// Always on the CPU, by the policy beside this file.
 #[safe_mps_op]
 fn straight(a: &Tensor, b: &Tensor) -> Product {
@@ -96,6 +102,11 @@ fn success() {
     let ((a, b, c), (x, y, z)) = (on(Device::Mps), on(Device::Cpu));
     let three_copies =
         || [&a, &b, &c].into_iter().for_each(|tensor| _ = black_box(tensor.f_to_device_(Device::Mps, Kind::Float, false, true)));
+    let nothing = || _ = black_box(black_box((&a, &b, &c)));
+    let [bare_empty, empty_on_cpu, empty_on_device] =
+        measure(20_000, [&nothing, &|| _ = black_box(empty(&x, &y, &z)), &|| _ = black_box(empty(&a, &b, &c))]);
+    row("three tensors on the CPU, an empty body", "nothing", bare_empty, empty_on_cpu);
+    row("three tensors on the device, an empty body", "nothing", bare_empty, empty_on_device);
     let [on_cpu, guarded_on_cpu, on_device, guarded_on_device, copies, snapshot] = measure(
         2000,
         [
