@@ -68,8 +68,9 @@ pub(crate) fn copy_to(tensor: &Tensor, device: Device) -> Result<Tensor, TchErro
 
 /// A copy with a storage of its own on the same device, without a gradient.
 pub(crate) fn duplicate(tensor: &Tensor) -> Result<Tensor, TchError> {
-    let detached = tensor.f_detach()?;
-    detached.f_to_device_(detached.device(), detached.f_kind()?, false, true)
+    let copy = |of: &Tensor| of.f_to_device_(of.device(), of.f_kind()?, false, true);
+    // Detaching costs as much as a small copy.
+    if tensor.requires_grad() { copy(&tensor.f_detach()?) } else { copy(tensor) }
 }
 
 /// Overwrites the values of `target`, which keeps its identity, device and place in graphs.
