@@ -212,3 +212,37 @@ async fn an_operation_with_borrowed_arguments_runs_inside_of_a_spawned_task() {
     let scaled = tokio::spawn(async move { Scale(2.0).scaled(y, &["a", "b"]).await });
     assert_eq!(values(&scaled.await.unwrap().unwrap()), [4.0]);
 }
+
+#[safe_mps_op]
+async fn nothing() {
+    yield_now().await;
+}
+
+#[safe_mps_op]
+async fn noted(x: &Tensor, lent: &mut Vec<f64>) {
+    let attempts = x.abs();
+    yield_now().await;
+    lent.push(attempts.sum(Kind::Float).double_value(&[]));
+}
+
+#[safe_mps_op]
+async fn picked<T: Clone + Into<f64>>(mut x: Tensor, (factor, _): (T, &str), arguments: i64) -> Result<Tensor, Box<dyn std::error::Error>> {
+    if arguments == 0 {
+        return Err("nothing is asked for".into());
+    }
+    yield_now().await;
+    x = x.f_abs()?.f_mul_scalar(factor.into())?;
+    Ok(x)
+}
+
+#[tokio::test]
+async fn every_shape_of_function_is_taken() {
+    let Ok(orders) = Orders::take() else { return };
+    orders.unimplemented("aten::abs").unwrap();
+    nothing().await;
+    let (x, mut sums) = (on_mps(&[-1.0, 2.0]), Vec::new());
+    noted(&x, &mut sums).await;
+    assert_eq!(sums, [3.0]);
+    assert_eq!(values(&picked(x.shallow_clone(), (2.0_f32, ""), 1).await.unwrap()), [2.0, 4.0]);
+    assert!(picked(x, (2.0_f32, ""), 0).await.unwrap_err().to_string().contains("nothing is asked for"));
+}
