@@ -88,6 +88,7 @@ async fn the_asynchronous_form_is_checked_too() {
     let _backstop = policies();
     let (sum, ran_on) = checked_async(on_mps(&[1.0]), &Tensor::from_slice(&[2.0_f32])).await.unwrap();
     assert_eq!((values(&sum), sum.device(), ran_on), (vec![3.0], Device::Mps, Device::Cpu));
+    assert_eq!(sim_mps::counts().raised, 0, "the device was not asked");
 }
 
 #[timeout_async(secs = 60)]
