@@ -389,3 +389,25 @@ fn a_function_made_by_a_macro_falls_back() {
     assert_eq!(made_of_a_block(&mut x, "abc").unwrap(), 5);
     assert_eq!(values(&x), [1.0, 2.0]);
 }
+
+#[safe_mps_op]
+fn through_a_sequence(net: &nn::Sequential, x: &Tensor) -> Result<Tensor, TchError> {
+    net.forward(x).f_abs()
+}
+
+#[test]
+fn a_function_that_fails_on_the_cpu_too_is_not_sent_there() {
+    let Ok(orders) = Orders::take() else { return };
+    let vs = VarStore::new(Device::Mps);
+    let net = nn::seq().add(nn::linear(vs.root(), 2, 2, nn::LinearConfig::default()));
+    let x = on_mps(&[1.0, 2.0]).reshape([1, 2]);
+    orders.unimplemented("aten::abs").unwrap();
+    for _ in 0..5 {
+        let error = through_a_sequence(&net, &x).unwrap_err().to_string();
+        assert!(error.contains("The operator 'aten::abs.out' is not currently implemented"), "{error}");
+        assert!(error.contains("failed on the CPU too"), "{error}");
+        assert!(error.contains("derive `backstop::Migrate` for the argument that holds it"), "{error}");
+    }
+    orders.reset();
+    assert_eq!(through_a_sequence(&net, &x).unwrap().device(), Device::Mps);
+}

@@ -138,3 +138,21 @@ async fn five_hundred_calls_that_stall_together_are_few_reports_and_all_in_the_n
     assert!(reports.len() < 50, "{} reports", reports.len());
     assert_eq!(common::stats("reports.flooded").outcome(backstop::Outcome::Timeout), 500);
 }
+
+#[timeout_async(secs = 60, name = "reports.panics")]
+async fn panics() -> io::Result<()> {
+    tokio::task::yield_now().await;
+    panic!("on purpose");
+}
+
+#[tokio::test]
+async fn a_body_that_panics_is_an_incident() {
+    let installed = installed();
+    assert!(tokio::spawn(panics()).await.unwrap_err().is_panic());
+    assert!(installed.backstop.flush(LONG));
+    let found: Vec<_> = backstop::incidents().into_iter().filter(|incident| incident.function == "reports.panics").collect();
+    assert_eq!(
+        found.iter().map(|incident| (incident.kind, incident.severity)).collect::<Vec<_>>(),
+        [(IncidentKind::Panicked, Severity::Error)]
+    );
+}

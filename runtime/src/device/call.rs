@@ -48,13 +48,15 @@ pub(super) enum Judged<R> {
 pub(super) struct Failure<R> {
     result: std::thread::Result<R>,
     fault: Fault,
+    /// Of the arguments as they were on the device, where what the fault says about later calls is still to be remembered.
+    signature: Option<u64>,
 }
 
 impl<R> Failure<R> {
     /// As if the body had failed by this fault.
     pub(super) fn foreseen<E: Errors<R>>(errors: E, fault: Fault) -> Self {
         let result = errors.fail(fault.reason.clone()).map_err(|text| Box::new(unwrapped(&text)) as Box<dyn Any + Send>);
-        Self { result, fault }
+        Self { result, fault, signature: None }
     }
 }
 
@@ -84,7 +86,7 @@ impl Call {
         let survey = Survey::new(arguments, origin, site.settings().snapshot && !on_cpu);
         let call = Self { site, names, policy, survey, probe };
         if let Some(fault) = &foreseen {
-            call.remember(fault, arguments);
+            call.remember(fault, Survey::signature(arguments));
         }
         if on_cpu { Begun::Cpu(call, foreseen) } else { Begun::Device(call) }
     }
@@ -94,8 +96,7 @@ impl Call {
     }
 
     /// What a fault says about the next call.
-    fn remember<A: Arguments>(&self, fault: &Fault, arguments: &A) {
-        let signature = Survey::signature(arguments);
+    fn remember(&self, fault: &Fault, signature: u64) {
         routes::failed(self.site, fault.class, signature, &self.policy);
         if self.probe {
             routes::inconclusive(self.site, signature);
@@ -119,11 +120,22 @@ impl Call {
             self.device_answered(errors, &ended.result, arguments);
             return Judged::Done(ended.value());
         };
-        self.remember(&fault, arguments);
-        match self.objection(errors, &ended, &fault, arguments) {
-            None => Judged::Again(Failure { result: ended.result, fault }),
+        let signature = Survey::signature(arguments);
+        let objection = self.objection(errors, &ended, &fault, arguments);
+        let remembered = self.probe || objection.is_some();
+        if remembered {
+            self.remember(&fault, signature);
+        }
+        match objection {
+            None => Judged::Again(Failure { result: ended.result, fault, signature: (!remembered).then_some(signature) }),
             Some(why) => Judged::Done(self.refuse(errors, ended.result, &fault, &why)),
         }
+    }
+
+    /// The CPU did what the device could not. Only that is a reason to send later calls there: where the CPU fails too, say because an
+    /// argument hides its tensors, the device is the better place to fail, with its own error.
+    fn cpu_answered<R>(&self, first: &Failure<R>) {
+        first.signature.iter().for_each(|signature| self.remember(&first.fault, *signature));
     }
 
     fn device_answered<A: Arguments, R, E: Errors<R>>(&self, errors: E, result: &std::thread::Result<R>, arguments: &A) {
@@ -214,7 +226,7 @@ impl Call {
         // Devices report late: what the copy reports and is no device fault is the program's own error, and the real cause.
         let late = classify::text(&text).is_none();
         match first {
-            Some(Failure { result, fault }) if !late => {
+            Some(Failure { result, fault, .. }) if !late => {
                 let _ = self.survey.restore(arguments);
                 self.refuse(errors, result, &fault, &format!("the copy to the CPU failed: {}", head(&text)))
             }
@@ -265,7 +277,10 @@ impl<'c, A: Arguments> OnCpu<'c, A> {
                 self.undo();
                 raise(panic)
             }
-            (Ok(returned), _, first) => self.bring_home(returns, returned, first),
+            (Ok(returned), _, first) => {
+                first.iter().for_each(|first| self.call.cpu_answered(first));
+                self.bring_home(returns, returned, first)
+            }
             (Err(panic), None, Some(_)) => raise(panic),
         }
     }
@@ -301,7 +316,7 @@ impl<'c, A: Arguments> OnCpu<'c, A> {
     fn both<R, E: Errors<R>>(&mut self, errors: E, first: Failure<R>, second: &str) -> R {
         self.undo();
         let site = self.call.site;
-        let second = head(second);
+        let second = format!("{}{}", head(second), left_behind(second));
         let (device, class, reason) = (&*self.call.device(), first.fault.class.as_str(), &*first.fault.reason);
         observe::event(&Event::DeviceRefused { site, device, class, reason, why: &second });
         amend(errors, first.result, &format!("\n\nbackstop: `{}` failed on the CPU too: {second}", site.name()))
@@ -321,6 +336,16 @@ impl<A: Arguments> Drop for OnCpu<'_, A> {
     /// The call was cancelled, or is over.
     fn drop(&mut self) {
         self.undo();
+    }
+}
+
+/// What mixed devices in the attempt on the CPU say about the arguments.
+fn left_behind(second: &str) -> &'static str {
+    match classify::text(second) {
+        Some(Fault { class: Class::DeviceMismatch, .. }) => {
+            "; a tensor that the body uses was left on the device: derive `backstop::Migrate` for the argument that holds it"
+        }
+        _ => "",
     }
 }
 

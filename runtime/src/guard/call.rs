@@ -159,6 +159,11 @@ impl Call {
         }
         self.settled = true;
         let now = self.ended.unwrap_or_else(|| self.clock.now());
+        if outcome == Outcome::Panicked
+            && let Some(ticket) = &self.ticket
+        {
+            watchdog::panicked(ticket.id(), ticket.record(), now);
+        }
         if outcome == Outcome::Ok
             && let Some(caller) = &self.caller
         {

@@ -34,6 +34,11 @@ pub(super) fn blocked(id: CallId, record: &Record, view: &View, elapsed: Duratio
     Finding { limit: after, thread: Some(thread), ..about(IncidentKind::Blocked, id, view, terms.as_deref(), elapsed, now) }
 }
 
+/// Its body panicked.
+pub(super) fn panicked(id: CallId, record: &Record, view: &View, now: Tick) -> Finding {
+    about(IncidentKind::Panicked, id, view, terms(record, view).as_deref(), now.since(view.started), now)
+}
+
 /// The terms of the call; of one that has never waited, so that its record does not show them, those that its function has now.
 fn terms(record: &Record, view: &View) -> Option<Arc<Terms>> {
     record.terms(view.generation).or_else(|| {

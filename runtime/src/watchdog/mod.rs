@@ -16,7 +16,7 @@ use std::time::Duration;
 
 pub(crate) use alarm::{Alarm, sleep_until};
 pub(crate) use judge::{Expiry, next};
-pub(crate) use sweep::expire;
+pub(crate) use sweep::{expire, panicked};
 
 use crate::clock::Tick;
 use crate::event::Event;

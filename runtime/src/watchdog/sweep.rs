@@ -59,6 +59,13 @@ pub(crate) fn expire(id: CallId, record: &Record, view: &View, now: Tick) -> Opt
     Some(expiry)
 }
 
+/// Reports a call whose body has panicked; it is about to leave the table.
+pub(crate) fn panicked(id: CallId, record: &Record, now: Tick) {
+    if let Some(view) = record.view() {
+        incident::open(incident::reserve(), finding::panicked(id, record, &view, now));
+    }
+}
+
 /// Tells a call to end, and reports why, unless it is its caller's to report.
 fn end(id: CallId, record: &Record, view: &View, expiry: Expiry, now: Tick) {
     let flag = match expiry {

@@ -52,7 +52,7 @@ pub fn all() -> Done<Vec<Step>> {
             "book",
             "the book builds, and its links lead somewhere",
             false,
-            vec![call("run --profile book --package book --features render")],
+            vec![call("run --package book --features render")],
         ),
         step("bare", "what a machine without libtorch can test: plain `cargo test`", false, vec![call("test")]),
         step("disabled", "the demo works with its attributes switched off", true, vec![disabled()]),
