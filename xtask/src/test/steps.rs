@@ -48,12 +48,7 @@ pub fn all() -> Done<Vec<Step>> {
         ),
         step("features", "each feature alone compiles without a warning", false, features::alone()?.iter().map(lint_alone).collect()),
         step("doc", "the API pages build, and their links lead somewhere", true, vec![documentation()]),
-        step(
-            "book",
-            "the book builds, and its links lead somewhere",
-            false,
-            vec![call("run --package book --features render")],
-        ),
+        step("book", "the book builds, and its links lead somewhere", false, vec![call("run --package book --features render")]),
         step("bare", "what a machine without libtorch can test: plain `cargo test`", false, vec![call("test")]),
         step("disabled", "the demo works with its attributes switched off", true, vec![disabled()]),
         step("test", "the rest, with libtorch: backstop with every feature, the trading system, the book", true, vec![with_libtorch(tch)]),
