@@ -1,4 +1,5 @@
 //! The rules of the device fallback on a real CUDA device. Without one, each test says so and ends.
+#![cfg(not(feature = "disable-decorators"))]
 
 use std::process::Command;
 

@@ -411,3 +411,16 @@ fn a_function_that_fails_on_the_cpu_too_is_not_sent_there() {
     orders.reset();
     assert_eq!(through_a_sequence(&net, &x).unwrap().device(), Device::Mps);
 }
+
+#[safe_mps_op]
+fn conditional(x: &Tensor, #[cfg(any())] gone: u8, #[cfg(not(any()))] factor: f64) -> Result<Tensor, TchError> {
+    x.f_mul_scalar(factor)
+}
+
+#[test]
+fn a_parameter_may_be_conditional() {
+    let orders = Orders::take().unwrap();
+    let x = on_mps(&[1.0, 2.0]);
+    orders.unimplemented("aten::mul").unwrap();
+    assert_eq!(values(&conditional(&x, 2.0).unwrap()), [2.0, 4.0]);
+}

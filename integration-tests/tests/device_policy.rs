@@ -1,4 +1,5 @@
 //! What a policy's `device` table says about a function's calls.
+#![cfg(not(feature = "disable-decorators"))]
 
 use backstop::{Backstop, FunctionStats, safe_mps_op, timeout_async};
 use sim_mps::Orders;

@@ -10,6 +10,7 @@ mod settings;
 mod shape;
 mod site;
 mod timeout_async;
+mod versions;
 
 use proc_macro::TokenStream;
 

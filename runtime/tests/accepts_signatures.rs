@@ -100,6 +100,21 @@ async fn attributes(
     Ok(here.len() + left as usize)
 }
 
+#[timeout_async(secs = 1, fallback = conditional_instead)]
+async fn conditional(#[cfg(any())] gone: u32, #[cfg(not(any()))] here: String, n: usize) -> io::Result<usize> {
+    if n == 0 { Err(io::ErrorKind::InvalidInput.into()) } else { Ok(here.len() / n) }
+}
+
+fn conditional_instead(here: String, n: usize, _error: io::Error) -> io::Result<usize> {
+    Ok(here.len() + n)
+}
+
+#[tokio::test]
+async fn a_parameter_may_be_conditional_also_with_a_fallback() {
+    assert_eq!(conditional("four".to_owned(), 2).await.unwrap(), 2);
+    assert_eq!(conditional("four".to_owned(), 0).await.unwrap(), 4);
+}
+
 #[timeout_async(secs = 1)]
 #[must_use]
 #[inline]

@@ -21,3 +21,12 @@ async fn a_disabled_guard_lets_a_call_take_its_time() {
     assert_eq!(slow().await, Ok(1));
     assert!(backstop::sites().is_empty());
 }
+
+#[test]
+fn a_disabled_build_starts_with_the_same_policies() {
+    let file = std::env::temp_dir().join(format!("backstop-disabled-{}.toml", std::process::id()));
+    std::fs::write(&file, "[functions.\"trading::api::*\"]\ntimeout = \"30s\"\n").unwrap();
+    let installed = backstop::Builder::new().policies(&file).install();
+    std::fs::remove_file(&file).unwrap();
+    assert!(installed.is_ok(), "{}", installed.unwrap_err());
+}

@@ -24,6 +24,11 @@ async fn a_caller_is_released_while_its_isolated_body_blocks_its_thread() {
     assert!(!ENDED.load(Ordering::SeqCst));
     let orphan = || backstop::snapshot().calls.into_iter().find(|call| call.function == "isolate.blocks");
     assert!(orphan().is_some_and(|call| call.detached && call.polling.is_some()), "the orphan is shown until it ends");
+    let orphans = || backstop::incidents().into_iter().filter(|incident| incident.kind == backstop::IncidentKind::Orphan).count();
+    while orphans() == 0 {
+        assert!(!ENDED.load(Ordering::SeqCst), "the orphan is reported while it runs");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     while !ENDED.load(Ordering::SeqCst) {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }

@@ -20,7 +20,7 @@ pub fn function(item: TokenStream) -> Result<Function> {
 pub fn check(function: &Function) -> Result<Group> {
     let mut errors = None;
     let parameters = Parameters::of(&function.sig);
-    let rules = [runs(function), returns_no_future(function), can_be_lent(&parameters), few(function, &parameters)];
+    let rules = [runs(function), returns_no_future(function), few(function, &parameters)];
     rules.into_iter().filter_map(Result::err).for_each(|error| collect(&mut errors, error));
     match (&function.body, errors) {
         (_, Some(errors)) => Err(errors),
@@ -50,16 +50,6 @@ fn returns_no_future(function: &Function) -> Result<()> {
              `#[async_trait]`: call an annotated `async fn` from the method)",
         )),
         _ => Ok(()),
-    }
-}
-
-fn can_be_lent(parameters: &Parameters) -> Result<()> {
-    match parameters.list.iter().find_map(|parameter| parameter.cfgs.first()) {
-        Some(cfg) => Err(Error::new_spanned(
-            cfg,
-            "`#[safe_mps_op]` cannot pass on a parameter that a `#[cfg]` may remove: put the `#[cfg]` on two versions of the function",
-        )),
-        None => Ok(()),
     }
 }
 

@@ -6,8 +6,10 @@ mod name;
 mod parse;
 
 use proc_macro2::TokenStream;
+use syn::parse_quote;
 
 use crate::recover::recover;
+use crate::versions::versions;
 use parse::Arguments;
 
 /// What the attribute makes of a function; `disabled` leaves it exactly as written.
@@ -21,6 +23,7 @@ pub fn safe_mps_op(arguments: TokenStream, item: TokenStream, disabled: bool) ->
 
 /// `None`: the function as written.
 fn attempt(arguments: TokenStream, item: &TokenStream, disabled: bool) -> syn::Result<Option<TokenStream>> {
+    let tokens = arguments.clone();
     let (mut arguments, mut function) = match (Arguments::parse(arguments), check::function(item.clone())) {
         (Ok(arguments), Ok(function)) => (arguments, function),
         (Err(mut errors), Err(more)) => {
@@ -32,6 +35,10 @@ fn attempt(arguments: TokenStream, item: &TokenStream, disabled: bool) -> syn::R
     let block = check::check(&function)?;
     if disabled {
         return Ok(None);
+    }
+    let krate = &arguments.krate;
+    if let Some(both) = versions(&parse_quote!(#[#krate::safe_mps_op(#tokens)]), &function) {
+        return Ok(Some(both));
     }
     name::share(&mut arguments.name, &mut function.attrs);
     Ok(Some(expand::expand(&arguments, &function, &block)))

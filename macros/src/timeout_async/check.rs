@@ -127,10 +127,6 @@ fn borrow(mut input: FnArg) -> Option<TokenStream> {
 
 fn fallback_can_be_called(arguments: &Arguments, parameters: &Parameters) -> Result<()> {
     let Some(fallback) = &arguments.fallback else { return Ok(()) };
-    if let Some(parameter) = parameters.list.iter().find(|parameter| !parameter.cfgs.is_empty()) {
-        let message = "`fallback` cannot pass on a parameter that a `#[cfg]` may remove: put the `#[cfg]` on two versions of the function";
-        return Err(Error::new_spanned(&parameter.cfgs[0], message));
-    }
     if parameters.list.len() + usize::from(parameters.receiver.is_some()) > 12 {
         return Err(Error::new_spanned(fallback, "`fallback` can pass on up to 12 arguments: put some of them into a struct"));
     }

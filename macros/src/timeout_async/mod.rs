@@ -8,8 +8,10 @@ mod parse;
 
 use proc_macro2::TokenStream;
 use quote::ToTokens;
+use syn::parse_quote;
 
 use crate::recover::recover;
+use crate::versions::versions;
 use parse::Arguments;
 
 /// What the attribute makes of a function; `disabled` leaves it exactly as written.
@@ -36,6 +38,13 @@ fn attempt(arguments: TokenStream, item: &TokenStream, disabled: bool) -> syn::R
     let shape = check::check(&parsed, &function)?;
     if disabled {
         return Ok(None);
+    }
+    let krate = &parsed.krate;
+    // A fallback is called with all arguments by name.
+    if parsed.fallback.is_some()
+        && let Some(both) = versions(&parse_quote!(#[#krate::timeout_async(#arguments)]), &function)
+    {
+        return Ok(Some(both));
     }
     if expand::move_below_device(&mut function, &parsed, &arguments) {
         return Ok(Some(function.into_token_stream()));

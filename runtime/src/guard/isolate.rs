@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::*};
 use std::task::{Context as TaskContext, Poll};
+use std::time::Duration;
 
 use pin_project_lite::pin_project;
 use tokio::runtime::Handle;
@@ -13,6 +14,7 @@ use super::context::{self, Context};
 use crate::clock::{Clock, Tick};
 use crate::event::Event;
 use crate::flight::{self, Entry, Limits, Ticket};
+use crate::incident::{self, Finding, IncidentKind};
 use crate::observe;
 use crate::site::Site;
 
@@ -99,6 +101,8 @@ impl<F: Future> Drop for Isolated<F> {
             task.abort();
             if fate.orphan() {
                 observe::event(&Event::Orphaned { site: self.site });
+                let finding = Finding::of(IncidentKind::Orphan, self.site, Tick::now(), Duration::ZERO);
+                incident::open(incident::reserve(), finding);
             }
         }
     }

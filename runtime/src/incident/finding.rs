@@ -34,7 +34,6 @@ pub(crate) struct Finding {
 
 impl Finding {
     /// A finding about a function, with nothing but the kind and the time.
-    #[cfg(test)]
     pub(crate) fn of(kind: IncidentKind, site: &'static Site, at: Tick, elapsed: Duration) -> Self {
         Self { site: Some(site), ..Self::process(kind, at, elapsed) }
     }

@@ -80,7 +80,7 @@ impl Environment {
     pub(crate) fn take_problems(&mut self, sites: &[&'static Site]) -> Vec<Problem> {
         let mut problems = std::mem::take(&mut self.problems);
         if let Some(Disable::Listed(patterns)) = &mut self.disable {
-            let lost = patterns.extract_if(.., |pattern| !sites.iter().any(|site| pattern.matches(site.name())));
+            let lost = patterns.extract_if(.., |pattern| is_lost(pattern, sites));
             problems.extend(lost.map(|pattern| unmatched(DISABLE, &pattern, sites)));
         }
         #[cfg(feature = "inject")]
@@ -98,7 +98,7 @@ impl Environment {
             }
             Some(Ok(rules)) => {
                 let patterns = rules.iter().map(crate::inject::Rule::function);
-                let lost = patterns.filter(|pattern| !sites.iter().any(|site| pattern.matches(site.name())));
+                let lost = patterns.filter(|pattern| is_lost(pattern, sites));
                 lost.map(|pattern| unmatched(INJECT, pattern, sites)).collect()
             }
         }
@@ -157,6 +157,11 @@ impl Scale {
                 .help("write a factor for every limit, as in `3` or `0.5`")),
         }
     }
+}
+
+/// Whether a pattern matches no function. A build with its attributes switched off has none, which is nobody's mistake.
+fn is_lost(pattern: &Pattern, sites: &[&'static Site]) -> bool {
+    !cfg!(feature = "disable-decorators") && !sites.iter().any(|site| pattern.matches(site.name()))
 }
 
 fn unmatched(variable: &str, pattern: &Pattern, sites: &[&'static Site]) -> Problem {

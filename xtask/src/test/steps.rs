@@ -50,7 +50,12 @@ pub fn all() -> Done<Vec<Step>> {
         step("doc", "the API pages build, and their links lead somewhere", true, vec![documentation()]),
         step("book", "the book builds, and its links lead somewhere", false, vec![call("run --package book --features render")]),
         step("bare", "what a machine without libtorch can test: plain `cargo test`", false, vec![call("test")]),
-        step("disabled", "the demo works with its attributes switched off", true, vec![disabled()]),
+        step(
+            "disabled",
+            "the demo works with its attributes switched off",
+            true,
+            vec![call("test --package backstop --features disable-decorators --test disabled"), disabled()],
+        ),
         step("test", "the rest, with libtorch: backstop with every feature, the trading system, the book", true, vec![with_libtorch(tch)]),
     ])
 }
