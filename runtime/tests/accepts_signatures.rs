@@ -102,7 +102,7 @@ async fn attributes(
 
 #[timeout_async(secs = 1, fallback = conditional_instead)]
 async fn conditional(#[cfg(any())] gone: u32, #[cfg(not(any()))] here: String, n: usize) -> io::Result<usize> {
-    if n == 0 { Err(io::ErrorKind::InvalidInput.into()) } else { Ok(here.len() / n) }
+    here.len().checked_div(n).ok_or_else(|| io::ErrorKind::InvalidInput.into())
 }
 
 fn conditional_instead(here: String, n: usize, _error: io::Error) -> io::Result<usize> {
