@@ -17,8 +17,8 @@
 //! A `&mut` argument is lent as `&mut *argument`, and looked at once more after the call: so the compiler proves that nothing keeps
 //! it, which the second attempt relies on.
 //!
-//! In an `async fn` the last lines are a loop that makes a body for each attempt: see `device/attempts.rs` in the runtime. How an argument is held depends on its type, which only the compiler
-//! knows: `(&&&&&&of(&net)).kind()` chooses, see `device/argument.rs` in the runtime.
+//! In an `async fn` the last lines are a loop that makes a body for each attempt: see `device/attempts.rs` in the runtime. How an argument
+//! is held depends on its type, which only the compiler knows: `(&&&&&&of(&net)).kind()` chooses, see `device/argument/choose.rs` in the runtime.
 
 use proc_macro2::{Group, Ident, Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};

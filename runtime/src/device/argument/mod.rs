@@ -1,0 +1,133 @@
+//! The arguments of one call: lent to the first attempt as they are, to the attempt on the CPU as copies.
+//!
+//! [`choose`] says how an argument of a type is held, [`tensors`] and [`others`] hold it.
+
+mod choose;
+mod others;
+mod tensors;
+
+pub use choose::*;
+
+use super::migrate::{Seen, SeenMut};
+use super::moving::{Exchange, Migration, Return};
+
+/// Why a by-value argument is there when it is lent.
+const GIVEN: &str = "an argument is given away only by a call that has one attempt";
+
+/// What the body is given while an argument (or all of them) is borrowed for `'x`.
+///
+/// No bound says that the value outlives `'x`: in a future that is sent between threads the compiler forgets such bounds. Hence
+/// [`Migrate`](super::migrate::Migrate) is `'static`, and [`Mut`](others::Mut) lends for longer than it is borrowed.
+pub trait LendAt<'x> {
+    /// What the body is given.
+    type Lent;
+}
+
+/// What the body is given.
+pub type Lent<'x, A> = <A as LendAt<'x>>::Lent;
+
+/// One argument.
+pub trait Argument: for<'x> LendAt<'x> {
+    /// Where the copy lives while it is lent.
+    type Copy: Default;
+
+    /// The argument itself; by-value arguments keep what a second attempt needs.
+    fn lend(&mut self) -> Lent<'_, Self>;
+
+    /// The argument itself, for a call that has only one attempt.
+    fn give(&mut self) -> Lent<'_, Self> {
+        self.lend()
+    }
+
+    /// Shows the tensors; the flag says whether the body may replace them (`&mut`).
+    fn visit(&self, _each: &mut dyn FnMut(bool, Seen<'_>)) {}
+
+    /// Shows the places of `&mut` arguments.
+    fn visit_mut(&mut self, _each: &mut dyn FnMut(SeenMut<'_>)) {}
+
+    /// The copy; what [`visit_mut`](Self::visit_mut) shows was exchanged before.
+    fn lend_copy<'x>(&'x mut self, copy: &'x mut Self::Copy, migration: &Migration) -> Lent<'x, Self>;
+}
+
+/// All arguments of a function: a tuple.
+pub trait Arguments: for<'x> LendAt<'x> {
+    /// Where the copies live while they are lent.
+    type Copies: Default;
+
+    /// The arguments themselves.
+    fn lend(&mut self) -> Lent<'_, Self>;
+
+    /// The arguments themselves, for a call that has only one attempt.
+    fn give(&mut self) -> Lent<'_, Self>;
+
+    /// Shows the tensors with the argument's number and whether it was lent by `&mut`.
+    fn visit(&self, each: &mut dyn FnMut(usize, bool, Seen<'_>));
+
+    /// Shows the places of `&mut` arguments.
+    fn visit_mut(&mut self, each: &mut dyn FnMut(SeenMut<'_>));
+
+    /// The copies.
+    fn lend_copies<'x>(&'x mut self, copies: &'x mut Self::Copies, migration: &Migration) -> Lent<'x, Self>;
+}
+
+/// Puts the copies in the place of what is lent by `&mut`.
+pub(crate) fn exchange<A: Arguments>(arguments: &mut A, migration: &Migration) -> Exchange {
+    let mut exchange = Exchange::default();
+    arguments.visit_mut(&mut |seen| exchange.enter(seen, migration));
+    exchange
+}
+
+/// The way back of [`exchange`].
+pub(crate) fn put_back<A: Arguments>(arguments: &mut A, exchange: Exchange, migration: &Migration, kept: bool) {
+    let mut back = Return::new(exchange);
+    arguments.visit_mut(&mut |seen| back.leave(seen, migration, kept));
+}
+
+macro_rules! tuples {
+    ($(($($name:ident $index:tt),*))*) => {$(
+        impl<'x, $($name: LendAt<'x>),*> LendAt<'x> for ($($name,)*) {
+            type Lent = ($(Lent<'x, $name>,)*);
+        }
+
+        #[allow(unused_variables, clippy::unused_unit)]
+        impl<$($name: Argument),*> Arguments for ($($name,)*) {
+            type Copies = ($($name::Copy,)*);
+
+            fn lend(&mut self) -> Lent<'_, Self> {
+                ($(self.$index.lend(),)*)
+            }
+
+            fn give(&mut self) -> Lent<'_, Self> {
+                ($(self.$index.give(),)*)
+            }
+
+            fn visit(&self, each: &mut dyn FnMut(usize, bool, Seen<'_>)) {
+                $(self.$index.visit(&mut |exclusive, seen| each($index, exclusive, seen));)*
+            }
+
+            fn visit_mut(&mut self, each: &mut dyn FnMut(SeenMut<'_>)) {
+                $(self.$index.visit_mut(each);)*
+            }
+
+            fn lend_copies<'x>(&'x mut self, copies: &'x mut Self::Copies, migration: &Migration) -> Lent<'x, Self> {
+                ($(self.$index.lend_copy(&mut copies.$index, migration),)*)
+            }
+        }
+    )*};
+}
+
+tuples! {
+    ()
+    (A 0)
+    (A 0, B 1)
+    (A 0, B 1, C 2)
+    (A 0, B 1, C 2, D 3)
+    (A 0, B 1, C 2, D 3, E 4)
+    (A 0, B 1, C 2, D 3, E 4, F 5)
+    (A 0, B 1, C 2, D 3, E 4, F 5, G 6)
+    (A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7)
+    (A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8)
+    (A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9)
+    (A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10)
+    (A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10, L 11)
+}

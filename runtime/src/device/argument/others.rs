@@ -1,0 +1,76 @@
+//! Arguments without tensors: passed on as they are.
+
+use super::choose::Again;
+use super::{Argument, GIVEN, LendAt};
+use crate::device::moving::Migration;
+
+/// A reference to something without tensors.
+pub struct Ref<'a, T: ?Sized>(pub(super) &'a T);
+
+impl<'x, 'a, T: ?Sized> LendAt<'x> for Ref<'a, T> {
+    type Lent = &'a T;
+}
+
+impl<'a, T: ?Sized> Argument for Ref<'a, T> {
+    type Copy = ();
+
+    fn lend(&mut self) -> &'a T {
+        self.0
+    }
+
+    fn lend_copy<'x>(&'x mut self, (): &'x mut (), _: &Migration) -> &'a T {
+        self.0
+    }
+}
+
+/// An exclusive reference to something without tensors.
+///
+/// Each attempt is lent the whole `'a`. The expansion makes the reference by reborrowing a parameter that it uses again after the call,
+/// so nothing that outlives an attempt (another argument, the result) can hold it.
+pub struct Mut<'a, T: ?Sized>(pub(super) &'a mut T);
+
+impl<'a, T: ?Sized> Mut<'a, T> {
+    fn again(&mut self) -> &'a mut T {
+        // SAFETY: the attempt before has ended, and with it every use of what it was lent: see the type.
+        unsafe { &mut *std::ptr::from_mut(self.0) }
+    }
+}
+
+impl<'a, T: ?Sized> LendAt<'_> for Mut<'a, T> {
+    type Lent = &'a mut T;
+}
+
+impl<'a, T: ?Sized> Argument for Mut<'a, T> {
+    type Copy = ();
+
+    fn lend(&mut self) -> &'a mut T {
+        self.again()
+    }
+
+    fn lend_copy<'x>(&'x mut self, (): &'x mut (), _: &Migration) -> &'a mut T {
+        self.again()
+    }
+}
+
+/// A value without tensors.
+pub struct Cloned<T>(pub(super) Option<T>);
+
+impl<'x, T: Again> LendAt<'x> for Cloned<T> {
+    type Lent = T;
+}
+
+impl<T: Again> Argument for Cloned<T> {
+    type Copy = ();
+
+    fn lend(&mut self) -> T {
+        self.0.as_ref().expect(GIVEN).again()
+    }
+
+    fn give(&mut self) -> T {
+        self.0.take().expect(GIVEN)
+    }
+
+    fn lend_copy<'x>(&'x mut self, (): &'x mut (), _: &Migration) -> T {
+        self.lend()
+    }
+}
