@@ -41,6 +41,8 @@ pub struct Node {
     pub polling: Option<Polling>,
     /// The last `beat_with`, and how long ago the last beat was.
     pub beat: Option<Beat>,
+    /// Whether no guarded call runs inside it: it is where its task stands.
+    pub current: bool,
     /// Whether its caller has ended while it runs on.
     pub detached: bool,
 }
@@ -81,6 +83,9 @@ impl Tree {
             tree.calls.extend(Node::of(*id, record, view, depth, now));
             open.extend(children.get(&Some(*id)).into_iter().flatten().rev().map(|child| (*child, depth + 1)));
         }
+        for at in 0..tree.calls.len() {
+            tree.calls[at].current = tree.calls.get(at + 1).is_none_or(|next| next.depth <= tree.calls[at].depth);
+        }
         tree
     }
 }
@@ -103,6 +108,7 @@ impl Node {
             polls: view.polls / 2,
             polling: view.polling().then(|| Polling { thread: thread::name(view.thread), elapsed: record.seen.lasting(view, now) }),
             beat: (beaten || progress.is_some()).then(|| Beat { ago: now.since(view.beat), progress }),
+            current: false,
             detached: depth == 0 && view.parent.is_some(),
         })
     }
@@ -117,7 +123,7 @@ impl fmt::Display for Tree {
 
 impl fmt::Display for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Node { depth, function, file, line, elapsed, attempt, remaining, polls, polling, beat, detached, .. } = self;
+        let Node { depth, function, file, line, elapsed, attempt, remaining, polls, polling, beat, current, detached, .. } = self;
         write!(f, "{:indent$}{function}  [{}", "", short(*elapsed), indent = depth * 2)?;
         match remaining {
             Some(Duration::ZERO) => f.write_str(", past its deadline")?,
@@ -136,6 +142,10 @@ impl fmt::Display for Node {
             if let Some(progress) = &beat.progress {
                 write!(f, ": {progress}")?;
             }
+        }
+        // A call alone is where it stands.
+        if *current && *depth > 0 {
+            f.write_str(", current")?;
         }
         if *detached {
             f.write_str(", detached")?;

@@ -14,7 +14,7 @@ use super::context::{self, Context};
 use crate::clock::{Clock, Tick};
 use crate::event::Event;
 use crate::flight::{self, Entry, Limits, Ticket};
-use crate::incident::{self, Finding, IncidentKind};
+use crate::incident::{self, Finding, IncidentId, IncidentKind};
 use crate::observe;
 use crate::site::Site;
 
@@ -102,7 +102,12 @@ impl<F: Future> Drop for Isolated<F> {
             if fate.orphan() {
                 observe::event(&Event::Orphaned { site: self.site });
                 let finding = Finding::of(IncidentKind::Orphan, self.site, Tick::now(), Duration::ZERO);
-                incident::open(incident::reserve(), finding);
+                let incident = IncidentId(fate.incident.load(Relaxed));
+                incident::open(incident, finding);
+                // It may have ended before it was reported.
+                if fate.state.load(Acquire) == ENDED {
+                    incident::end(incident);
+                }
             }
         }
     }
@@ -141,6 +146,8 @@ impl<F: Future> Future for Task<F> {
 struct Fate {
     state: AtomicU8,
     since: AtomicU64,
+    /// The number under which it is reported, should it become an orphan.
+    incident: AtomicU64,
 }
 
 const WAITING: u8 = 0;
@@ -152,6 +159,7 @@ impl Fate {
     /// The caller leaves: whether the body blocks its thread right now.
     fn orphan(&self) -> bool {
         self.since.store(Tick::now().as_nanos(), Relaxed);
+        self.incident.store(incident::reserve().0, Relaxed);
         self.state.compare_exchange(POLLING, ORPHAN, AcqRel, Acquire).is_ok()
     }
 }
@@ -184,6 +192,7 @@ impl Drop for Ended {
         if self.fate.state.swap(ENDED, AcqRel) == ORPHAN {
             let elapsed = Tick::now().since(Tick::from_nanos(self.fate.since.load(Relaxed)));
             observe::event(&Event::OrphanEnded { site: self.site, elapsed });
+            incident::end(IncidentId(self.fate.incident.load(Relaxed)));
         }
     }
 }

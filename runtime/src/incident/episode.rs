@@ -12,6 +12,7 @@ pub(super) const OPEN: Duration = Duration::from_secs(1);
 const NAMED: usize = 1000;
 
 /// An incident, and what came with it.
+#[derive(Clone, Debug)]
 pub(super) struct Episode {
     pub(super) incident: Incident,
     pub(super) verdict: Verdict,
@@ -27,14 +28,12 @@ pub(super) struct Episodes {
 impl Episodes {
     /// The open episode that an incident at `now` belongs to.
     pub(super) fn find(&mut self, function: &str, kind: IncidentKind, now: Tick) -> Option<&mut Episode> {
-        self.open
-            .iter_mut()
-            .find(|episode| (episode.incident.function, episode.incident.kind) == (function, kind) && now < episode.opened.after(OPEN))
+        self.open.iter_mut().find(|episode| episode.key() == (function, kind) && now < episode.opened.after(OPEN))
     }
 
     /// Opens an episode.
     pub(super) fn open(&mut self, incident: Incident, verdict: Verdict, now: Tick) {
-        self.open.push(Episode { incident, verdict, opened: now });
+        self.open.push(Episode::new(incident, verdict, now));
     }
 
     /// Takes out the episodes that are over at `now`.
@@ -49,6 +48,20 @@ impl Episodes {
 }
 
 impl Episode {
+    pub(super) fn new(incident: Incident, verdict: Verdict, opened: Tick) -> Self {
+        Self { incident, verdict, opened }
+    }
+
+    /// What is remembered of it until its trouble is over.
+    pub(super) fn without_evidence(&self) -> Self {
+        Self { incident: self.incident.without_evidence(), verdict: self.verdict.clone(), opened: self.opened }
+    }
+
+    /// Whose it is: the function's name and what is wrong with it.
+    pub(super) fn key(&self) -> (&'static str, IncidentKind) {
+        (self.incident.function, self.incident.kind)
+    }
+
     /// Counts a further incident.
     pub(super) fn add(&mut self, id: IncidentId, verdict: Verdict) {
         self.incident.repeats += 1;

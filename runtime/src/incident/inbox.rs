@@ -13,6 +13,10 @@ const CAPACITY: usize = 4096;
 pub(crate) enum Work {
     /// Report this.
     Finding(IncidentId, Box<Finding>),
+    /// The same again, while it lasts: bring its report up to date.
+    Again(IncidentId, Box<Finding>),
+    /// What was reported is over.
+    End(IncidentId),
     /// Log this.
     Line(Line),
     /// Say when everything before this is done.
@@ -36,7 +40,7 @@ fn inbox() -> &'static Inbox {
 /// Hands work to the reporter; `false` where the queue was full.
 pub(crate) fn post(work: Work) -> bool {
     let what = match work {
-        Work::Finding(..) => "incident",
+        Work::Finding(..) | Work::Again(..) | Work::End(_) => "incident",
         Work::Line(_) | Work::Flush(_) => "log",
     };
     let posted = inbox().sender.try_send(work).is_ok();

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::Incident;
+use super::{Incident, IncidentId};
 
 const KEPT: usize = 64;
 
@@ -25,6 +25,11 @@ static LAST: Mutex<VecDeque<Incident>> = Mutex::new(VecDeque::new());
 #[must_use]
 pub fn incidents() -> Vec<Incident> {
     lock().iter().cloned().collect()
+}
+
+/// The incident of this number, where it is still kept.
+pub(super) fn find(id: IncidentId) -> Option<Incident> {
+    lock().iter().rev().find(|incident| incident.id == id).cloned()
 }
 
 /// Keeps an incident, in place of its earlier state or of the oldest one.

@@ -76,6 +76,11 @@ impl IncidentKind {
         }
     }
 
+    /// Whether it lasts, so that its finder tells when it is over; others happen at one moment.
+    pub(super) const fn lasts(self) -> bool {
+        matches!(self, IncidentKind::Blocked | IncidentKind::Orphan | IncidentKind::RuntimeStalled)
+    }
+
     /// Whether functions with this attribute can have it.
     pub(crate) const fn concerns(self, kind: Kind) -> bool {
         match self {

@@ -17,6 +17,7 @@ mod report;
 pub(crate) mod reporter;
 mod ring;
 mod rules;
+mod standing;
 mod store;
 mod system;
 
@@ -70,6 +71,16 @@ pub(crate) fn reserve() -> IncidentId {
 pub(crate) fn open(id: IncidentId, finding: Finding) {
     start();
     inbox::post(inbox::Work::Finding(id, Box::new(finding)));
+}
+
+/// Has the report of what still lasts brought up to date.
+pub(crate) fn again(id: IncidentId, finding: Finding) {
+    inbox::post(inbox::Work::Again(id, Box::new(finding)));
+}
+
+/// Tells that what was opened under this number, and lasted, is over.
+pub(crate) fn end(id: IncidentId) {
+    inbox::post(inbox::Work::End(id));
 }
 
 /// Starts the reporter's thread, once.

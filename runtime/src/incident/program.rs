@@ -13,14 +13,28 @@ pub struct Program {
     pub name: String,
     /// The process id.
     pub pid: u32,
+    /// The name of the host.
+    pub host: Option<String>,
     /// The linker's build id in hexadecimal, where the executable has one.
     pub build_id: Option<String>,
     /// The version of this library.
     pub backstop: &'static str,
+    /// The compiler that built it.
+    pub rustc: &'static str,
+    /// The release of the operating system's kernel.
+    pub kernel: Option<String>,
     /// Operating system and architecture.
     pub platform: &'static str,
     /// Whether debug assertions are on.
     pub debug: bool,
+}
+
+impl Program {
+    /// Which of the running copies of the program it is: host and process.
+    #[cfg(feature = "webhook")]
+    pub(crate) fn instance(&self) -> String {
+        format!("{}:{}", self.host.as_deref().unwrap_or("localhost"), self.pid)
+    }
 }
 
 /// This program; read once.
@@ -36,10 +50,19 @@ fn read() -> Program {
         name: name.unwrap_or_else(|| "unknown".to_owned()),
         pid: std::process::id(),
         build_id: path.as_deref().and_then(build_id_of),
+        host: kernel("hostname"),
         backstop: env!("CARGO_PKG_VERSION"),
+        rustc: env!("BACKSTOP_RUSTC"),
+        kernel: kernel("osrelease"),
         platform: platform(),
         debug: cfg!(debug_assertions),
     }
+}
+
+/// What Linux says about itself; elsewhere nothing.
+fn kernel(what: &str) -> Option<String> {
+    let text = std::fs::read_to_string(Path::new("/proc/sys/kernel").join(what)).ok()?;
+    Some(text.trim().to_owned()).filter(|text| !text.is_empty())
 }
 
 fn platform() -> &'static str {

@@ -34,6 +34,8 @@ pub struct Incident {
     pub location: Option<(&'static str, u32)>,
     /// When it was found.
     pub time: SystemTime,
+    /// When it was over; `None` while it stands.
+    pub resolved: Option<SystemTime>,
     /// The limit that passed.
     pub limit: Option<Duration>,
     /// Who set that limit.
@@ -119,6 +121,7 @@ impl Incident {
             function: finding.site.map_or("", |site| site.name()),
             location: finding.site.map(|site| (site.file(), site.line())),
             time: SystemTime::now() - now.since(finding.at),
+            resolved: None,
             limit,
             set_by,
             elapsed: finding.elapsed,
@@ -140,10 +143,35 @@ impl Incident {
         }
     }
 
+    /// The same incident, seen again while it lasts: newer evidence for what was told before.
+    pub(super) fn again(&self, finding: Finding) -> Self {
+        let Self { severity, time, ref also, repeats, .. } = *self;
+        Self { time, also: also.clone(), repeats, ..Self::join(self.id, finding, severity) }
+    }
+
+    /// What is remembered of it until it is over.
+    pub(super) fn without_evidence(&self) -> Self {
+        Self { calls: Tree::default(), events: Vec::new(), functions: Vec::new(), policy: None, ..self.clone() }
+    }
+
     /// The report as JSON, version 1; its schema is in the documentation.
     #[must_use]
     pub fn to_json(&self) -> serde_json::Value {
         render::json(self)
+    }
+
+    /// From when it was found until it was over; `None` while it stands.
+    #[must_use]
+    pub fn lasted(&self) -> Option<Duration> {
+        self.resolved?.duration_since(self.time).ok()
+    }
+
+    /// The report for a person, without the evidence.
+    pub(crate) fn brief(&self) -> String {
+        let mut out = String::new();
+        // Writing to a string cannot fail.
+        let _ = render::brief(self, &mut out);
+        out
     }
 
     /// One line: what, where, how long.

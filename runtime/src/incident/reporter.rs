@@ -8,18 +8,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use tracing::{error, info, warn};
 
 use super::episode::{Episode, Episodes};
 use super::escalate::Escalator;
 use super::inbox::{self, Work};
+use super::standing::{News, Standing};
 use super::{Finding, Incident, IncidentId, kept, rules, store};
 use crate::clock::Tick;
 use crate::metrics::{self, process, tally};
 use crate::notify;
+use crate::outcome::Outcome;
 use crate::policy::{self, Severity, Watch};
+use crate::site::sites;
 
 /// How often the policy file is looked at; metrics are handed over every second time.
 const BEAT: Duration = Duration::from_millis(500);
@@ -58,6 +61,7 @@ pub(crate) fn flush(timeout: Duration) -> bool {
 struct Reporter {
     escalator: Escalator,
     episodes: Episodes,
+    standing: Standing,
     reloads: Reloads,
     beats: u64,
 }
@@ -106,6 +110,8 @@ impl Reporter {
     fn handle(&mut self, work: Work) {
         match work {
             Work::Finding(id, finding) => self.report(id, *finding),
+            Work::Again(id, finding) => again(id, *finding),
+            Work::End(id) => self.standing.end(id, Tick::now()),
             Work::Line(line) => line.log(),
             Work::Flush(done) => {
                 self.close(Tick::NEVER);
@@ -121,30 +127,66 @@ impl Reporter {
         let steps = finding.site.map(rules::escalation).unwrap_or_default();
         let verdict = self.escalator.judge(function, finding.kind, &steps, now);
         count(&finding, verdict.severity);
+        self.standing.begin(id, (function, finding.kind), good(function), now);
         if let Some(episode) = self.episodes.find(function, finding.kind, now) {
             return episode.add(id, verdict);
         }
         let mut incident = Incident::join(id, finding, verdict.severity);
-        save(&mut incident);
-        log(&incident);
-        kept::keep(&incident);
+        publish(&mut incident);
         self.episodes.open(incident, verdict, now);
     }
 
-    /// Ends episodes: brings their reports up to date and tells the channels.
-    fn close(&mut self, now: Tick) {
-        for Episode { mut incident, verdict, .. } in self.episodes.close(now) {
-            if incident.repeats > 0 {
-                save(&mut incident);
-                log(&incident);
-                kept::keep(&incident);
+    /// Ends episodes: brings their reports up to date and tells the channels. Tells them of what is over, too.
+    fn close(&mut self, episodes_until: Tick) {
+        let now = Tick::now();
+        for mut episode in self.episodes.close(episodes_until) {
+            if episode.incident.repeats > 0 {
+                publish(&mut episode.incident);
             }
-            let channels = rules::channels(&verdict.notify);
-            if !channels.is_empty() {
-                notify::send(&incident, &channels);
+            notify::send(&episode.incident, &rules::channels(&episode.verdict.notify));
+            self.standing.tell(&episode, now);
+        }
+        for news in self.standing.news(now, good) {
+            match news {
+                News::Again(Episode { incident, verdict, .. }) => notify::remind(&incident, &rules::channels(&verdict.notify)),
+                News::Over(Episode { incident, verdict, .. }) => over(incident, &verdict.notify),
             }
         }
     }
+}
+
+/// Brings the report of what lasts up to date; one that is not kept any more stays as it is.
+fn again(id: IncidentId, finding: Finding) {
+    if let Some(incident) = kept::find(id) {
+        publish(&mut incident.again(finding));
+    }
+}
+
+/// Ends an incident: in its report, in the log, and for those who were told of it.
+fn over(mut incident: Incident, channels: &[Arc<str>]) {
+    incident.resolved = Some(SystemTime::now());
+    if let Some(mut kept) = kept::find(incident.id) {
+        kept.resolved = incident.resolved;
+        save(&mut kept);
+        kept::keep(&kept);
+    }
+    let Incident { id, kind, function, .. } = incident;
+    let lasted_ms = incident.lasted().map_or(0, |lasted| u64::try_from(lasted.as_millis()).unwrap_or(u64::MAX));
+    info!(target: "backstop::incident", incident = id.0, kind = kind.as_str(), function, lasted_ms, "over");
+    notify::send(&incident, &rules::channels(channels));
+}
+
+/// How many calls of a function have ended well.
+fn good(function: &str) -> u64 {
+    let sites = sites().iter().filter(|site| site.name() == function);
+    sites.filter_map(|site| tally::of(site)).map(|tally| tally.outcome(Outcome::Ok)).sum()
+}
+
+/// Writes, logs and keeps a report.
+fn publish(incident: &mut Incident) {
+    save(incident);
+    log(incident);
+    kept::keep(incident);
 }
 
 impl Reloads {

@@ -34,6 +34,7 @@ pub(crate) fn node(id: u64, depth: usize, function: &'static str) -> Node {
         polls: 1,
         polling: None,
         beat: None,
+        current: false,
         detached: false,
     }
 }

@@ -30,6 +30,7 @@ impl Command {
             .args(arguments)
             .env("BACKSTOP_INCIDENT", notification.id().to_string())
             .env("BACKSTOP_KIND", notification.incident.kind.as_str())
+            .env("BACKSTOP_STATE", notification.state())
             .env("BACKSTOP_SEVERITY", notification.incident.severity.as_str())
             .env("BACKSTOP_FUNCTION", notification.incident.function)
             .stdin(Stdio::piped())
@@ -123,10 +124,10 @@ mod tests {
     fn a_program_gets_the_report_on_its_input_and_the_facts_in_its_environment() {
         let folder = folder("command-channel");
         let out = folder.join("out");
-        let mut sink = shell(&format!("echo $BACKSTOP_INCIDENT $BACKSTOP_KIND > {0}; cat >> {0}", out.display()));
+        let mut sink = shell(&format!("echo $BACKSTOP_INCIDENT $BACKSTOP_KIND $BACKSTOP_STATE > {0}; cat >> {0}", out.display()));
         let notification = notification(5);
         sink.deliver(&notification).unwrap();
-        assert_eq!(std::fs::read_to_string(out).unwrap(), format!("5 limit\n{}", notification.text));
+        assert_eq!(std::fs::read_to_string(out).unwrap(), format!("5 limit firing\n{}", notification.text));
         std::fs::remove_dir_all(folder).unwrap();
     }
 

@@ -15,4 +15,4 @@ mod sink;
 mod webhook;
 
 pub(crate) use notification::Notification;
-pub(crate) use queue::{flush, send};
+pub(crate) use queue::{flush, remind, send};

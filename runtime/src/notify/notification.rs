@@ -8,7 +8,7 @@ use crate::incident::Incident;
 #[derive(Clone, Debug)]
 pub(crate) struct Notification {
     pub(crate) incident: Incident,
-    /// The report for a person.
+    /// The report for a person; of what is over, the first lines of it.
     pub(crate) text: String,
     /// The report for machines, in one line.
     pub(crate) json: String,
@@ -16,7 +16,13 @@ pub(crate) struct Notification {
 
 impl Notification {
     pub(crate) fn of(incident: &Incident) -> Arc<Self> {
-        Arc::new(Self { incident: incident.clone(), text: incident.to_string(), json: incident.to_json().to_string() })
+        let text = if incident.resolved.is_some() { incident.brief() } else { incident.to_string() };
+        Arc::new(Self { incident: incident.clone(), text, json: incident.to_json().to_string() })
+    }
+
+    /// `firing`, or `resolved` when it is over.
+    pub(crate) fn state(&self) -> &'static str {
+        if self.incident.resolved.is_some() { "resolved" } else { "firing" }
     }
 
     /// The incident's number.

@@ -14,7 +14,7 @@ use super::Notification;
 use super::sink::{self, Sink};
 use crate::incident::Incident;
 use crate::metrics::process;
-use crate::policy::{Channel, ChannelKind};
+use crate::policy::{Channel, ChannelKind, WebhookFormat};
 
 /// So many notifications wait for one channel.
 const WAITING: usize = 64;
@@ -26,8 +26,18 @@ const PAUSES: [Duration; 3] = [Duration::from_millis(500), Duration::from_secs(2
 /// Locked by the reporter's thread and by `flush`, never by the application.
 static QUEUES: Mutex<Option<Queues>> = Mutex::new(None);
 
+/// Tells those of these channels of an incident again that take what is not repeated for over.
+pub(crate) fn remind(incident: &Incident, channels: &[Channel]) {
+    let forgets = |channel: &&Channel| matches!(channel.kind, ChannelKind::Webhook { format: WebhookFormat::Alertmanager, .. });
+    let channels: Vec<Channel> = channels.iter().filter(forgets).cloned().collect();
+    send(incident, &channels);
+}
+
 /// Hands an incident to these channels. Never waits for them.
 pub(crate) fn send(incident: &Incident, channels: &[Channel]) {
+    if channels.is_empty() {
+        return;
+    }
     let notification = Notification::of(incident);
     let mut queues = QUEUES.lock().unwrap_or_else(PoisonError::into_inner);
     let queues = queues.get_or_insert_default();

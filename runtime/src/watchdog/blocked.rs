@@ -7,7 +7,7 @@ use super::finding;
 use crate::clock::Tick;
 use crate::event::Event;
 use crate::flight::{self, CallId, Record, View};
-use crate::incident;
+use crate::incident::{self, IncidentId};
 use crate::observe;
 use crate::site::Site;
 
@@ -16,6 +16,7 @@ use crate::site::Site;
 pub(super) struct Episodes(HashMap<CallId, Episode>);
 
 struct Episode {
+    incident: IncidentId,
     site: &'static Site,
     polls: u64,
     thread: String,
@@ -40,12 +41,21 @@ impl Episodes {
     fn report(&mut self, id: CallId, record: &Record, view: &View, elapsed: Duration, now: Tick) {
         let Some(site) = view.site else { return };
         let thread = flight::thread::name(view.thread);
-        if !self.0.contains_key(&id) {
-            observe::event(&Event::Blocked { site, thread: &thread, elapsed });
-        }
-        incident::open(incident::reserve(), finding::blocked(id, record, view, elapsed, thread.clone(), now));
+        let finding = finding::blocked(id, record, view, elapsed, thread.clone(), now);
+        let incident = match self.0.get(&id) {
+            Some(Episode { incident, .. }) => {
+                incident::again(*incident, finding);
+                *incident
+            }
+            None => {
+                observe::event(&Event::Blocked { site, thread: &thread, elapsed });
+                let incident = incident::reserve();
+                incident::open(incident, finding);
+                incident
+            }
+        };
         let since = Tick::from_nanos(now.as_nanos().saturating_sub(u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX)));
-        self.0.insert(id, Episode { site, polls: view.polls, thread, since, report_at: elapsed * 2 });
+        self.0.insert(id, Episode { incident, site, polls: view.polls, thread, since, report_at: elapsed * 2 });
     }
 
     fn end_those_not_in(&mut self, polling: &[(CallId, &'static Record, View)], now: Tick) {
@@ -56,7 +66,8 @@ impl Episodes {
         self.0.retain(|id, episode| {
             let lasts = lasting.get(id) == Some(&episode.polls);
             if !lasts {
-                let Episode { site, thread, since, .. } = episode;
+                let Episode { incident, site, thread, since, .. } = episode;
+                incident::end(*incident);
                 observe::event(&Event::Unblocked { site, thread, elapsed: now.since(*since) });
             }
             lasts

@@ -2,6 +2,7 @@
 //!
 //! The order: `LIBTORCH` · a Python torch of the right version · a copy made before · a copy made now from the wheels of PyPI.
 
+mod alertmanager;
 mod cache;
 mod compiler;
 mod disk;
@@ -38,8 +39,9 @@ programs find it without any environment variable. It takes the first of:
 Only device fallback, the demo and their tests need it: `cargo test -p backstop` works without.
 
 Options:
-      --again      make the copy again, even where one is there
-  -h, --help       this text
+      --again          make the copy again, even where one is there
+      --alertmanager   get Debian's Alertmanager for its test instead: 10 MB by apt-get, unpacked in the cache folder without root
+  -h, --help           this text
 ";
 
 /// Runs the command.
@@ -48,6 +50,10 @@ pub fn start(mut arguments: lexopt::Parser) -> Done<ExitCode> {
     while let Some(argument) = arguments.next()? {
         match argument {
             Long("again") => again = true,
+            Long("alertmanager") => {
+                println!("Alertmanager: {}", alertmanager::ensure()?.display());
+                return Ok(ExitCode::SUCCESS);
+            }
             Short('h') | Long("help") => {
                 print!("{HELP}");
                 return Ok(ExitCode::SUCCESS);
@@ -72,6 +78,13 @@ pub fn ensure() -> Done {
     let found = find_or_make()?;
     println!("libtorch {VERSION}: {found}");
     link_to(&found)
+}
+
+/// Gets Alertmanager for its test where that is possible; where it is not, says why, and the test says that it was skipped.
+pub fn try_alertmanager() {
+    if let Err(problem) = alertmanager::ensure() {
+        println!("without Alertmanager: {problem}");
+    }
 }
 
 fn find_or_make() -> Done<Found> {

@@ -55,6 +55,9 @@ pub fn start(arguments: lexopt::Parser) -> Done<ExitCode> {
     if chosen.iter().any(|step| step.needs_libtorch) {
         setup::ensure()?;
     }
+    if chosen.iter().any(|step| step.name == steps::TESTS_ALERTMANAGER) {
+        setup::try_alertmanager();
+    }
     let ended = chosen.iter().map(run).collect::<Done<Vec<_>>>()?;
     Ok(report(&ended))
 }

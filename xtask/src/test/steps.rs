@@ -28,6 +28,9 @@ pub struct Call {
 /// All steps, in their order.
 pub const NAMES: [&str; 9] = ["fmt", "clippy", "clippy-tch", "features", "doc", "book", "bare", "disabled", "test"];
 
+/// The step with the test that pages Alertmanager.
+pub const TESTS_ALERTMANAGER: &str = "bare";
+
 /// The steps of `--fast`.
 pub const FAST: [&str; 3] = ["fmt", "clippy", "bare"];
 

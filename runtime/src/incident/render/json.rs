@@ -1,7 +1,7 @@
 //! The report for machines. Durations are seconds, times RFC 3339 in UTC; a new field does not change the version, a removed or
 //! reinterpreted one does.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 
@@ -19,7 +19,8 @@ pub(in crate::incident) fn json(incident: &Incident) -> Value {
         "function": (!incident.function.is_empty()).then_some(incident.function),
         "file": incident.location.map(|(file, _)| file),
         "line": incident.location.map(|(_, line)| line),
-        "time": humantime::format_rfc3339_millis(incident.time).to_string(),
+        "time": time(incident.time),
+        "resolved": incident.resolved.map(time),
         "limit_seconds": incident.limit.map(seconds),
         "set_by": incident.set_by.as_ref().map(ToString::to_string),
         "elapsed_seconds": seconds(incident.elapsed),
@@ -62,6 +63,7 @@ fn call(node: &Node) -> Value {
             "ago_seconds": seconds(beat.ago),
             "progress": beat.progress,
         })),
+        "current": node.current,
         "detached": node.detached,
     })
 }
@@ -107,11 +109,18 @@ fn program(program: &Program) -> Value {
     json!({
         "name": program.name,
         "pid": program.pid,
+        "host": program.host,
         "build_id": program.build_id,
         "backstop": program.backstop,
+        "rustc": program.rustc,
+        "kernel": program.kernel,
         "platform": program.platform,
         "debug": program.debug,
     })
+}
+
+fn time(time: SystemTime) -> String {
+    humantime::format_rfc3339_millis(time).to_string()
 }
 
 fn seconds(duration: Duration) -> f64 {

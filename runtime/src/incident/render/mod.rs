@@ -5,5 +5,5 @@ mod text;
 mod tree;
 
 pub(super) use json::json;
-pub(super) use text::{summary, text};
+pub(super) use text::{brief, summary, text};
 pub(crate) use tree::tree;

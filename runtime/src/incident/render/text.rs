@@ -24,6 +24,12 @@ pub(in crate::incident) fn summary(incident: &Incident) -> String {
     }
 }
 
+/// What, where and why, and which program; without the evidence.
+pub(in crate::incident) fn brief(incident: &Incident, out: &mut dyn Write) -> fmt::Result {
+    head(incident, out)?;
+    program(incident, out)
+}
+
 /// The whole report.
 pub(in crate::incident) fn text(incident: &Incident, out: &mut dyn Write) -> fmt::Result {
     head(incident, out)?;
@@ -65,7 +71,8 @@ fn head(incident: &Incident, out: &mut dyn Write) -> fmt::Result {
     if incident.repeats > 0 {
         writeln!(out, "  repeats  {} more within a second", incident.repeats)?;
     }
-    writeln!(out, "  time     {}", humantime::format_rfc3339_millis(incident.time))
+    writeln!(out, "  time     {}", humantime::format_rfc3339_millis(incident.time))?;
+    incident.lasted().iter().try_for_each(|lasted| writeln!(out, "  over     after {}", spell(*lasted)))
 }
 
 fn events(events: &[RecentEvent], out: &mut dyn Write) -> fmt::Result {
@@ -127,5 +134,7 @@ fn program(incident: &Incident, out: &mut dyn Write) -> fmt::Result {
     let profile = if program.debug { "debug" } else { "release" };
     writeln!(out, "\nProgram")?;
     writeln!(out, "  {} (pid {}, {profile}), build id {build}", program.name, program.pid)?;
-    writeln!(out, "  backstop {}, {}", program.backstop, program.platform)
+    write!(out, "  backstop {}, {}, {}", program.backstop, program.rustc, program.platform)?;
+    program.kernel.iter().try_for_each(|kernel| write!(out, " {kernel}"))?;
+    writeln!(out)
 }
