@@ -8,18 +8,31 @@ use crate::{setup, workspace};
 const HELP: &str = "\
 Usage: cargo xtask bench [guard | device] [ARGUMENTS]
 
-Measures in an optimised build; run it on an idle machine.
+Measures in an optimised build; run it on an idle machine with two free cores.
 
-  guard           (default) a bare call, the same call in tokio::time::timeout and the same call under #[timeout_async]
-                  (runtime/benches/guard.rs). Needs no libtorch.
+  guard           (default) a guarded call beside what else one could write (benches/guard). Needs no libtorch.
   device          tensor functions bare and under #[safe_mps_op]: while nothing fails, with `snapshot`, on the CPU, and
                   with a fault in each call (integration-tests/benches/device.rs). Prepares libtorch first; Linux only.
-  ARGUMENTS       handed to the benchmark
+                  ARGUMENTS are handed to the benchmark.
   -h, --help      this text
+
+`guard` runs, side by side in one process and in rounds that take each in turn: a bare call; the same call under
+tokio::time::timeout; under pingora-timeout (its own wheel, and tokio's timer made when it is needed); under tower's
+Timeout; under #[tracing::instrument] without a subscriber; with the same features written by hand (tokio's timeout, a map
+of running calls, metrics macros); and under #[timeout_async]. One table: the overhead over the bare call as a ratio to
+tokio's, or figures with their unit, and the goal beside. Its arguments:
+
+      --scenario NAME   this family of rows only; may be given several times: ready, pending-once, pending-ten, nested,
+                        ping-pong, contention, in-flight, deadlines, watchdog
+      --rounds N        measured rounds (15); the costly families take a third of them
+      --counts          instead: the instructions of one call (ready, pending once, pending ten times), counted by
+                        valgrind, against the ceilings in benches/guard/ceilings.txt; fails above one. What the kernel
+                        does is not counted, nor, under valgrind, the reading of a clock.
+      --record          with --counts: what was counted, and 2 % more, becomes the new ceilings
 ";
 
-const GUARD: [&str; 5] = ["bench", "--package", "backstop", "--bench", "guard"];
-const DEVICE: [&str; 5] = ["bench", "--package", "backstop-integration-tests", "--bench", "device"];
+const GUARD: &[&str] = &["run", "--release", "--package", "backstop-benches", "--bin", "bench-guard"];
+const DEVICE: &[&str] = &["bench", "--package", "backstop-integration-tests", "--bench", "device"];
 
 /// Builds the benchmark with optimisation and runs it.
 pub fn start(mut arguments: lexopt::Parser) -> Done<ExitCode> {
@@ -38,4 +51,23 @@ pub fn start(mut arguments: lexopt::Parser) -> Done<ExitCode> {
     }
     let status = workspace::run(workspace::cargo().args(bench).arg("--").args(arguments))?;
     Ok(workspace::exit_code(status))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::HELP;
+    use crate::workspace;
+
+    #[test]
+    fn the_help_names_every_scenario() {
+        let path = workspace::root().join("benches/guard/main.rs");
+        let bench = fs::read_to_string(&path).expect("the benchmark can be read");
+        let names: Vec<&str> = bench.split("Scenario { name: \"").skip(1).filter_map(|rest| Some(rest.split_once('"')?.0)).collect();
+        assert!(names.len() > 5, "{names:?}");
+        for name in names {
+            assert!(HELP.contains(&format!("{name},")) || HELP.contains(&format!("{name}\n")), "{name}");
+        }
+    }
 }
