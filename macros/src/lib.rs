@@ -1,5 +1,7 @@
 //! The attributes of [`backstop`](https://docs.rs/backstop), which re-exports them: add that crate, not this one.
 
+mod borrows;
+mod features;
 mod function;
 mod migrate;
 mod parameters;
@@ -13,6 +15,8 @@ mod timeout_async;
 mod versions;
 
 use proc_macro::TokenStream;
+
+use features::Features;
 
 /// Guards an async function: it ends within its limit, or says why it did not.
 ///
@@ -75,12 +79,13 @@ use proc_macro::TokenStream;
 /// A fallback that nothing else calls is then unused.
 #[proc_macro_attribute]
 pub fn timeout_async(arguments: TokenStream, item: TokenStream) -> TokenStream {
-    timeout_async::timeout_async(arguments.into(), item.into(), cfg!(feature = "disable-decorators")).into()
+    timeout_async::timeout_async(arguments.into(), item.into(), Features::on().disabled).into()
 }
 
 /// Runs a tensor function once more on the CPU when the device fails it.
 ///
-/// Stands on sync and async functions and methods. A device fault is an operator, a dtype, a size or an amount of memory that the
+/// Stands on functions and methods: ordinary ones, `async` ones, and those that return `impl Future` or `Pin<Box<dyn Future>>` (as
+/// `#[async_trait]` makes them), whose body then runs when the future is awaited. A device fault is an operator, a dtype, a size or an amount of memory that the
 /// accelerator does not have, as libtorch reports it by `Err(TchError)` or by panic; any other error passes through untouched.
 ///
 /// ```ignore
@@ -106,13 +111,16 @@ pub fn timeout_async(arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// What has `Migrate` is moved: tensors, references to them, the usual containers, stores and layers of tch, and structs by
 /// `#[derive(Migrate)]`. A reference to anything else is passed as it is; a value of anything else is cloned.
 ///
+/// A result that borrows from tensors among the arguments, as in `fn(&self) -> &Tensor`, cannot borrow from copies: such a function
+/// runs on the device only, and its device faults come back with a sentence that says so.
+///
 /// # Panics
 ///
 /// Where the body does. After a failed second attempt, or where a second attempt would be wrong, with the first text and the
 /// reason after it.
 #[proc_macro_attribute]
 pub fn safe_mps_op(arguments: TokenStream, item: TokenStream) -> TokenStream {
-    safe_mps_op::safe_mps_op(arguments.into(), item.into(), cfg!(feature = "disable-decorators")).into()
+    safe_mps_op::safe_mps_op(arguments.into(), item.into(), Features::on()).into()
 }
 
 /// Says where the tensors of a type are, so that `#[safe_mps_op]` can move it.

@@ -54,9 +54,14 @@ impl Parameters {
         Self { receiver, list: list.collect() }
     }
 
+    /// How each argument is passed, the receiver first.
+    pub fn passings(&self) -> impl Iterator<Item = Passing> {
+        self.receiver.into_iter().chain(self.list.iter().map(|parameter| parameter.passing))
+    }
+
     /// Whether something is taken by `&mut`.
     pub fn any_exclusive(&self) -> bool {
-        self.receiver == Some(Passing::Exclusive) || self.list.iter().any(|parameter| parameter.passing == Passing::Exclusive)
+        self.passings().any(|passing| passing == Passing::Exclusive)
     }
 
     /// `sig` with a plain name for every parameter; the patterns are bound inside, by [`Parameter::bind`].

@@ -2,8 +2,9 @@
 
 use proc_macro2::{Group, TokenStream, TokenTree};
 use quote::ToTokens;
+use syn::punctuated::Punctuated;
 use syn::visit_mut::{VisitMut, visit_type_mut};
-use syn::{GenericArgument, Ident, PathArguments, PathSegment, ReturnType, Type, TypeParamBound, parse_quote};
+use syn::{GenericArgument, Ident, Lifetime, PathArguments, PathSegment, ReturnType, Token, Type, TypeParamBound, parse_quote};
 
 use crate::function::{Body, Function};
 
@@ -17,8 +18,8 @@ pub enum Shape {
     Boxed(Type),
     /// What `#[tokio::main]` and `#[tokio::test]` leave when they stand above: `fn … { let body = async { … }; … }`.
     Runtime(Type, Wrapped),
-    /// An ordinary function.
-    Plain,
+    /// An ordinary function: what it returns.
+    Plain(Type),
 }
 
 /// A body that begins with `let body = async { … };`.
@@ -38,14 +39,23 @@ impl Shape {
             return Shape::Async(returned);
         }
         if let Type::ImplTrait(future) = &returned {
-            return future_output(&future.bounds).map_or(Shape::Plain, Shape::Future);
+            return future_output(&future.bounds).map_or_else(|| Shape::Plain(returned.clone()), Shape::Future);
         }
         if let Some(output) = boxed_output(&returned) {
             return Shape::Boxed(output);
         }
         match wrapped(&function.body) {
             Some(body) => Shape::Runtime(returned, body),
-            None => Shape::Plain,
+            None => Shape::Plain(returned),
+        }
+    }
+
+    /// What the body's work ends with; of a future, its output.
+    pub fn result(&self) -> &Type {
+        match self {
+            Shape::Async(result) | Shape::Future(result) | Shape::Boxed(result) | Shape::Runtime(result, _) | Shape::Plain(result) => {
+                result
+            }
         }
     }
 }
@@ -71,6 +81,45 @@ fn boxed_output(ty: &Type) -> Option<Type> {
     }
 }
 
+/// How long a boxed future lives: `'static` where no word is said; `None` where an alias leaves it to the compiler.
+pub fn future_lifetime(ty: &Type) -> Option<Lifetime> {
+    let mut ty = ty.clone();
+    future_lifetime_mut(&mut ty).cloned()
+}
+
+/// The type of a boxed future that lives as long as the compiler finds.
+pub fn some_lifetime(mut ty: Type) -> Type {
+    if let Some(lifetime) = future_lifetime_mut(&mut ty) {
+        *lifetime = parse_quote!('_);
+    }
+    ty
+}
+
+/// The lifetime in `Pin<Box<dyn Future + 'a>>` or `BoxFuture<'a, T>`; a trait object without one gets `'static` first.
+fn future_lifetime_mut(ty: &mut Type) -> Option<&mut Lifetime> {
+    let segment = last_segment_mut(ty)?;
+    let boxed = matches!(segment.ident.to_string().as_str(), "Pin" | "Box");
+    let PathArguments::AngleBracketed(arguments) = &mut segment.arguments else { return None };
+    arguments.args.iter_mut().find_map(|argument| match argument {
+        GenericArgument::Lifetime(lifetime) if !boxed => Some(lifetime),
+        GenericArgument::Type(inner) if boxed => match inner {
+            Type::TraitObject(future) => object_lifetime(&mut future.bounds),
+            inner => future_lifetime_mut(inner),
+        },
+        _ => None,
+    })
+}
+
+fn object_lifetime(bounds: &mut Punctuated<TypeParamBound, Token![+]>) -> Option<&mut Lifetime> {
+    if !bounds.iter().any(|bound| matches!(bound, TypeParamBound::Lifetime(_))) {
+        bounds.push(parse_quote!('static));
+    }
+    bounds.iter_mut().find_map(|bound| match bound {
+        TypeParamBound::Lifetime(lifetime) => Some(lifetime),
+        _ => None,
+    })
+}
+
 /// `T` of `Future<Output = T>`.
 fn future_output<'a>(bounds: impl IntoIterator<Item = &'a TypeParamBound>) -> Option<Type> {
     bounds.into_iter().find_map(|bound| match bound {
@@ -90,6 +139,15 @@ fn last_segment(ty: &Type) -> Option<&PathSegment> {
         Type::Path(path) => path.path.segments.last(),
         Type::Group(group) => last_segment(&group.elem),
         Type::Paren(paren) => last_segment(&paren.elem),
+        _ => None,
+    }
+}
+
+fn last_segment_mut(ty: &mut Type) -> Option<&mut PathSegment> {
+    match ty {
+        Type::Path(path) => path.path.segments.last_mut(),
+        Type::Group(group) => last_segment_mut(&mut group.elem),
+        Type::Paren(paren) => last_segment_mut(&mut paren.elem),
         _ => None,
     }
 }

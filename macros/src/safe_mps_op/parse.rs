@@ -2,7 +2,7 @@
 
 use proc_macro2::TokenStream;
 use quote::quote;
-use syn::{LitStr, Path, Result};
+use syn::{Ident, LitStr, Path, Result};
 
 use crate::settings::{Key, Settings};
 use crate::site::krate;
@@ -18,6 +18,7 @@ const KEYS: &[Key] = &[
 pub struct Arguments {
     pub krate: Path,
     pub name: Option<LitStr>,
+    pub snapshot: Option<Ident>,
     /// Calls on the static: `.result_on_cpu().snapshot()`.
     pub settings: TokenStream,
 }
@@ -27,8 +28,9 @@ impl Arguments {
         let mut list = Settings::parse(tokens, KEYS);
         let krate = krate(list.path("crate"));
         let result = result(&mut list);
-        let snapshot = list.flag("snapshot").map(|_| quote!(.snapshot()));
-        let arguments = Self { krate, name: list.text("name"), settings: quote!(#result #snapshot) };
+        let snapshot = list.flag("snapshot");
+        let copies = snapshot.as_ref().map(|_| quote!(.snapshot()));
+        let arguments = Self { krate, name: list.text("name"), snapshot, settings: quote!(#result #copies) };
         list.finish(arguments)
     }
 }

@@ -2,10 +2,10 @@
 
 use proc_macro2::TokenStream;
 use quote::ToTokens;
-use syn::visit_mut::{self, VisitMut};
-use syn::{Error, FnArg, Lifetime, ParenthesizedGenericArguments, ReceiverKind, Result, Type, TypeFnPtr, TypeReference};
+use syn::{Error, FnArg, Result, Type};
 
 use super::parse::Arguments;
+use crate::borrows::borrow;
 use crate::function::{Body, Function};
 use crate::parameters::Parameters;
 use crate::recover::collect;
@@ -34,7 +34,7 @@ pub fn check(arguments: &Arguments, function: &Function) -> Result<Shape> {
 }
 
 fn is_async(function: &Function, shape: &Shape) -> Result<()> {
-    let Shape::Plain = shape else { return Ok(()) };
+    let Shape::Plain(_) = shape else { return Ok(()) };
     match &function.sig.constness {
         Some(constness) => Err(Error::new_spanned(
             constness,
@@ -59,10 +59,9 @@ fn has_body(function: &Function) -> Result<()> {
 }
 
 fn can_time_out(arguments: &Arguments, shape: &Shape) -> Result<()> {
-    let (Shape::Async(returned) | Shape::Future(returned) | Shape::Boxed(returned) | Shape::Runtime(returned, _)) = shape else {
-        return Ok(());
-    };
+    let returned = shape.result();
     match returned {
+        _ if matches!(shape, Shape::Plain(_)) => Ok(()),
         Type::Never(_) => Err(Error::new_spanned(
             returned,
             "a function that never returns cannot say that it timed out: return `Result<std::convert::Infallible, backstop::TimeoutError>`",
@@ -80,7 +79,7 @@ fn isolate_owns(arguments: &Arguments, function: &Function) -> Result<()> {
     let Some(_) = &arguments.isolate else { return Ok(()) };
     let mut errors = None;
     for input in &function.sig.inputs {
-        if let Some(borrow) = borrow(input.clone()) {
+        if let Some(borrow) = borrow(input) {
             let instead = match input {
                 FnArg::Receiver(_) => "take `self: std::sync::Arc<Self>`",
                 FnArg::Typed(_) => "take an owned value, such as `String`, `Vec<T>` or `Arc<T>`",
@@ -90,39 +89,6 @@ fn isolate_owns(arguments: &Arguments, function: &Function) -> Result<()> {
         }
     }
     errors.map_or(Ok(()), Err)
-}
-
-/// The first thing in a parameter that borrows: a reference, or a lifetime other than `'static`.
-fn borrow(mut input: FnArg) -> Option<TokenStream> {
-    struct Find(Option<TokenStream>);
-    impl Find {
-        fn note(&mut self, lifetime: Option<&Lifetime>, place: impl ToTokens) {
-            if self.0.is_none() && lifetime.is_none_or(|lifetime| lifetime.ident != "static") {
-                self.0 = Some(place.to_token_stream());
-            }
-        }
-    }
-    impl VisitMut for Find {
-        fn visit_receiver_kind_mut(&mut self, kind: &mut ReceiverKind) {
-            if let ReceiverKind::Reference(and, lifetime, _) = kind {
-                self.note(lifetime.as_ref(), and);
-            }
-            visit_mut::visit_receiver_kind_mut(self, kind);
-        }
-        fn visit_type_reference_mut(&mut self, reference: &mut TypeReference) {
-            self.note(reference.lifetime.as_ref(), reference.and_token);
-            visit_mut::visit_type_reference_mut(self, reference);
-        }
-        fn visit_lifetime_mut(&mut self, lifetime: &mut Lifetime) {
-            self.note(Some(lifetime), &*lifetime);
-        }
-        // The arguments of a function type are not held.
-        fn visit_parenthesized_generic_arguments_mut(&mut self, _: &mut ParenthesizedGenericArguments) {}
-        fn visit_type_fn_ptr_mut(&mut self, _: &mut TypeFnPtr) {}
-    }
-    let mut find = Find(None);
-    find.visit_fn_arg_mut(&mut input);
-    find.0
 }
 
 fn fallback_can_be_called(arguments: &Arguments, parameters: &Parameters) -> Result<()> {

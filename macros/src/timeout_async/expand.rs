@@ -34,7 +34,7 @@ pub fn expand(arguments: &Arguments, function: &Function, shape: Shape) -> Token
     let mut block = block.clone();
     let call = |returned: Type, form: Form, block| Call::new(arguments, function, nameable(returned), form, block);
     let body = match shape {
-        Shape::Plain => return function.to_token_stream(),
+        Shape::Plain(_) => return function.to_token_stream(),
         Shape::Async(returned) => call(returned, Form::Async, block).all(),
         Shape::Future(returned) => call(returned, Form::Eager, block).returned(|future| future),
         Shape::Boxed(returned) => call(returned, Form::Eager, block).returned(|future| quote!(::std::boxed::Box::pin(#future))),

@@ -25,6 +25,8 @@ pub(super) struct Call {
     policy: DevicePolicy,
     survey: Survey,
     probe: bool,
+    /// The argument that the result may borrow from, and not from a copy of it: there is one attempt, on the device.
+    bound: Option<usize>,
 }
 
 /// How a call begins.
@@ -73,7 +75,9 @@ impl Call {
         if let Some(cause) = routes::lost() {
             return Begun::Lost(cause);
         }
+        let bound = arguments.bound();
         let (probe, routed) = match policy.cpu {
+            _ if bound.is_some() => (false, false),
             true => (false, true),
             false => match routes::route(site, &policy, || Survey::signature(arguments)) {
                 Route::Device => (false, false),
@@ -84,8 +88,8 @@ impl Call {
         let foreseen = if routed || !policy.preflight { None } else { preflight::check(arguments, origin, names) };
         let on_cpu = routed || foreseen.is_some();
         let survey = Survey::new(arguments, origin, site.settings().snapshot && !on_cpu);
-        let call = Self { site, names, policy, survey, probe };
-        if let Some(fault) = &foreseen {
+        let call = Self { site, names, policy, survey, probe, bound };
+        if let Some(fault) = foreseen.as_ref().filter(|_| bound.is_none()) {
             call.remember(fault, Survey::signature(arguments));
         }
         if on_cpu { Begun::Cpu(call, foreseen) } else { Begun::Device(call) }
@@ -122,7 +126,7 @@ impl Call {
         };
         let signature = Survey::signature(arguments);
         let objection = self.objection(errors, &ended, &fault, arguments);
-        let remembered = self.probe || objection.is_some();
+        let remembered = self.bound.is_none() && (self.probe || objection.is_some());
         if remembered {
             self.remember(&fault, signature);
         }
@@ -167,6 +171,10 @@ impl Call {
                 "the optimizer's step was under way, and its moments may be half updated{weights}: step outside of this function"
             ));
         }
+        if let Some(why) = self.borrowed() {
+            let _ = self.survey.restore(arguments);
+            return Some(why);
+        }
         let changes = self.survey.changes(arguments);
         if changes.is_empty() {
             return None;
@@ -176,6 +184,14 @@ impl Call {
             return restored.err().map(|error| format!("what the body changed could not be rolled back: {}", torch::text(&error)));
         }
         Some(format!("{}: write `#[safe_mps_op(snapshot)]` to roll back and try again", self.describe(&changes)))
+    }
+
+    /// Why there are no copies.
+    fn borrowed(&self) -> Option<String> {
+        let name = self.names.get(self.bound?).unwrap_or(&"an argument");
+        Some(format!(
+            "the result borrows from `{name}`, and cannot borrow from a copy: return an owned value (a tensor's `shallow_clone` copies no data)"
+        ))
     }
 
     fn describe(&self, changes: &[(usize, Change)]) -> String {
@@ -202,6 +218,10 @@ impl Call {
         A: Arguments,
         E: Errors<R>,
     {
+        let first = match (self.borrowed(), first) {
+            (Some(why), Some(Failure { result, fault, .. })) => return Err(self.refuse(errors, result, &fault, &why)),
+            (_, first) => first,
+        };
         match self.migrate(arguments) {
             Ok(migration) => {
                 self.announce(first.as_ref());

@@ -20,7 +20,7 @@ mod routes;
 mod snapshot;
 mod torch;
 
-pub use argument::{Again, Argument, Arguments, ByClone, ByMigrate, ByReference, ByRefs, BySkipped, BySlice, ByValue, Lent, Of, of};
+pub use argument::{Again, Argument, Arguments, Bind, ByClone, ByMigrate, ByReference, ByRefs, BySkipped, BySlice, ByValue, Lent, Of, of};
 pub use attempts::{Attempt, Attempts, attempts};
 pub use field::{Field, FieldBorrowed, FieldCloned, FieldMoved, FieldStuck, field};
 pub use migrate::{Migrate, Moves, Rebuild, Visitor, VisitorMut};

@@ -1,11 +1,13 @@
 //! The arguments of one call: lent to the first attempt as they are, to the attempt on the CPU as copies.
 //!
-//! [`choose`] says how an argument of a type is held, [`tensors`] and [`others`] hold it.
+//! [`choose`] says how an argument of a type is held, [`tensors`] and [`others`] hold it, [`bound`] what the result may borrow from.
 
+mod bound;
 mod choose;
 mod others;
 mod tensors;
 
+pub use bound::Bind;
 pub use choose::*;
 
 use super::migrate::{Seen, SeenMut};
@@ -45,6 +47,16 @@ pub trait Argument: for<'x> LendAt<'x> {
     /// Shows the places of `&mut` arguments.
     fn visit_mut(&mut self, _each: &mut dyn FnMut(SeenMut<'_>)) {}
 
+    /// Whether the result may borrow from it in a way that a copy does not allow: then there is no second attempt.
+    fn is_bound(&self) -> bool {
+        false
+    }
+
+    /// The type's name, where it may hold tensors that it does not show.
+    fn opaque(&self) -> Option<&'static str> {
+        None
+    }
+
     /// The copy; what [`visit_mut`](Self::visit_mut) shows was exchanged before.
     fn lend_copy<'x>(&'x mut self, copy: &'x mut Self::Copy, migration: &Migration) -> Lent<'x, Self>;
 }
@@ -65,6 +77,12 @@ pub trait Arguments: for<'x> LendAt<'x> {
 
     /// Shows the places of `&mut` arguments.
     fn visit_mut(&mut self, each: &mut dyn FnMut(SeenMut<'_>));
+
+    /// The number of the first that [is bound](Argument::is_bound).
+    fn bound(&self) -> Option<usize>;
+
+    /// Shows the numbers and types of those that [may hide tensors](Argument::opaque).
+    fn opaque(&self, each: &mut dyn FnMut(usize, &'static str));
 
     /// The copies.
     fn lend_copies<'x>(&'x mut self, copies: &'x mut Self::Copies, migration: &Migration) -> Lent<'x, Self>;
@@ -107,6 +125,17 @@ macro_rules! tuples {
 
             fn visit_mut(&mut self, each: &mut dyn FnMut(SeenMut<'_>)) {
                 $(self.$index.visit_mut(each);)*
+            }
+
+            fn bound(&self) -> Option<usize> {
+                $(if self.$index.is_bound() {
+                    return Some($index);
+                })*
+                None
+            }
+
+            fn opaque(&self, each: &mut dyn FnMut(usize, &'static str)) {
+                $(self.$index.opaque().into_iter().for_each(|name| each($index, name));)*
             }
 
             fn lend_copies<'x>(&'x mut self, copies: &'x mut Self::Copies, migration: &Migration) -> Lent<'x, Self> {

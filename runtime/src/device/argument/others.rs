@@ -1,5 +1,7 @@
 //! Arguments without tensors: passed on as they are.
 
+use std::any::type_name;
+
 use super::choose::Again;
 use super::{Argument, GIVEN, LendAt};
 use crate::device::moving::Migration;
@@ -16,6 +18,10 @@ impl<'a, T: ?Sized> Argument for Ref<'a, T> {
 
     fn lend(&mut self) -> &'a T {
         self.0
+    }
+
+    fn opaque(&self) -> Option<&'static str> {
+        Some(type_name::<T>())
     }
 
     fn lend_copy<'x>(&'x mut self, (): &'x mut (), _: &Migration) -> &'a T {
@@ -47,6 +53,10 @@ impl<'a, T: ?Sized> Argument for Mut<'a, T> {
         self.again()
     }
 
+    fn opaque(&self) -> Option<&'static str> {
+        Some(type_name::<T>())
+    }
+
     fn lend_copy<'x>(&'x mut self, (): &'x mut (), _: &Migration) -> &'a mut T {
         self.again()
     }
@@ -68,6 +78,10 @@ impl<T: Again> Argument for Cloned<T> {
 
     fn give(&mut self) -> T {
         self.0.take().expect(GIVEN)
+    }
+
+    fn opaque(&self) -> Option<&'static str> {
+        Some(type_name::<T>())
     }
 
     fn lend_copy<'x>(&'x mut self, (): &'x mut (), _: &Migration) -> T {
