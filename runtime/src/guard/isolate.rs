@@ -53,6 +53,7 @@ where
         let fate = Arc::new(Fate::default());
         let context = context::current();
         let ticket = context.as_ref().and_then(|context| ticket(self.site, context));
+        fate.call.store(ticket.as_ref().map_or(0, |ticket| ticket.id().number()), Relaxed);
         let task = Task { body, ticket, context, ended: Ended { site: self.site, fate: Arc::clone(&fate) } };
         Stage::Task(runtime.spawn(task), fate)
     }
@@ -101,7 +102,8 @@ impl<F: Future> Drop for Isolated<F> {
             task.abort();
             if fate.orphan() {
                 observe::event(&Event::Orphaned { site: self.site });
-                let finding = Finding::of(IncidentKind::Orphan, self.site, Tick::now(), Duration::ZERO);
+                let call = Some(fate.call.load(Relaxed));
+                let finding = Finding { call, ..Finding::of(IncidentKind::Orphan, self.site, Tick::now(), Duration::ZERO) };
                 let incident = IncidentId(fate.incident.load(Relaxed));
                 incident::open(incident, finding);
                 // It may have ended before it was reported.
@@ -146,6 +148,8 @@ impl<F: Future> Future for Task<F> {
 struct Fate {
     state: AtomicU8,
     since: AtomicU64,
+    /// The task's own call in the tree.
+    call: AtomicU64,
     /// The number under which it is reported, should it become an orphan.
     incident: AtomicU64,
 }

@@ -10,11 +10,15 @@ use crate::clock::Tick;
 use crate::metrics::tally;
 use crate::policy::{Origin, Severity};
 use crate::site::{Site, Submitted};
+use schema::check;
 
 static STALLED: Site = Site::timeout_async("incident_test::stalled").at("src/stalled.rs", 7, 1);
 static FLOODED: Site = Site::timeout_async("incident_test::flooded").at("src/flooded.rs", 8, 1);
 inventory::submit! { Submitted(&STALLED) }
 inventory::submit! { Submitted(&FLOODED) }
+
+#[path = "../../tests/common/schema.rs"]
+mod schema;
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -74,8 +78,7 @@ fn the_summary_of_every_kind_names_the_function_or_the_process() {
 
 #[test]
 fn a_report_of_every_kind_keeps_to_the_published_schema() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/src/reference/incident.schema.json");
-    let schema: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let schema = schema::incident();
     for kind in IncidentKind::ALL {
         let json = incident(1, kind).to_json();
         check(&schema, &json, "report").unwrap();
@@ -95,54 +98,4 @@ fn a_report_of_every_kind_keeps_to_the_published_schema() {
 
 fn finding_json() -> Value {
     Incident::join(IncidentId(1), finding(IncidentKind::Limit), Severity::Error).to_json()
-}
-
-/// The keywords of JSON Schema that the published schema uses: `const`, `enum`, `type`, `required`, `properties`,
-/// `additionalProperties: false`, `items`.
-fn check(schema: &Value, value: &Value, place: &str) -> Result<(), String> {
-    let fail = |what: &str| Err(format!("{place}: {what}: {value}"));
-    if schema.get("const").is_some_and(|expected| expected != value) {
-        return fail("another constant");
-    }
-    if schema.get("enum").is_some_and(|list| !list.as_array().unwrap().contains(value)) {
-        return fail("not in the list");
-    }
-    if schema.get("type").is_some_and(|kind| !is(kind, value)) {
-        return fail("another type");
-    }
-    if let Some(object) = value.as_object() {
-        let properties = schema.get("properties").and_then(Value::as_object);
-        for name in schema.get("required").and_then(Value::as_array).into_iter().flatten() {
-            if !object.contains_key(name.as_str().unwrap()) {
-                return fail(&format!("{name} is missing"));
-            }
-        }
-        for (name, value) in object {
-            match properties.and_then(|properties| properties.get(name)) {
-                Some(schema) => check(schema, value, &format!("{place}.{name}"))?,
-                None if schema.get("additionalProperties") == Some(&Value::Bool(false)) => return fail(&format!("{name} is unknown")),
-                None => {}
-            }
-        }
-    }
-    for (index, item) in value.as_array().into_iter().flatten().enumerate() {
-        schema.get("items").map_or(Ok(()), |items| check(items, item, &format!("{place}[{index}]")))?;
-    }
-    Ok(())
-}
-
-fn is(kind: &Value, value: &Value) -> bool {
-    match kind {
-        Value::Array(kinds) => kinds.iter().any(|kind| is(kind, value)),
-        _ => match kind.as_str().unwrap() {
-            "object" => value.is_object(),
-            "array" => value.is_array(),
-            "string" => value.is_string(),
-            "integer" => value.is_u64() || value.is_i64(),
-            "number" => value.is_number(),
-            "boolean" => value.is_boolean(),
-            "null" => value.is_null(),
-            other => panic!("the schema uses the type {other}"),
-        },
-    }
 }

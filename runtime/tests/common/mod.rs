@@ -1,6 +1,8 @@
 //! What several test files need.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub mod schema;
+
 use backstop::{FunctionStats, Outcome};
 
 /// The counters of one function.

@@ -1,0 +1,215 @@
+//! Every kind of stall, for real: a process of its own stalls under small limits, and leaves a report that says what, where and why.
+//! Its exit code, the report as JSON and the report as text are checked; the text against a record in which numbers are masked.
+#![cfg(unix)]
+
+mod child;
+#[path = "../common/schema.rs"]
+mod schema;
+
+use std::fs;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// Long enough for any machine; nothing here waits that long.
+const LONG: Duration = Duration::from_secs(120);
+
+/// What a process that stalled has left.
+struct Left {
+    status: ExitStatus,
+    text: String,
+    json: Value,
+}
+
+/// The other tests run this one, as a process of its own.
+#[test]
+#[ignore = "stalls"]
+fn stalling() {
+    let (Ok(kind), Some(folder)) = (std::env::var("STALL"), std::env::var_os("STALL_FOLDER")) else { return };
+    let code = child::run(&kind, Path::new(&folder));
+    std::process::exit(i32::from(code != std::process::ExitCode::SUCCESS));
+}
+
+/// Runs a stall to its end; the report of this kind that it leaves.
+fn stall(name: &str, kind: &str) -> Left {
+    stall_until(name, kind, |child, _| child.wait().unwrap())
+}
+
+fn stall_until(name: &str, kind: &str, end: impl FnOnce(&mut Child, &Path) -> ExitStatus) -> Left {
+    let folder = std::env::temp_dir().join(format!("backstop-stall-{name}-{}", std::process::id()));
+    fs::create_dir_all(folder.join("reports")).unwrap();
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "stalling", "--ignored", "--nocapture"]).env("STALL", name).env("STALL_FOLDER", &folder);
+    for variable in ["BACKSTOP_CONFIG", "BACKSTOP_DISABLE", "BACKSTOP_TIMEOUT_SCALE", "BACKSTOP_INJECT"] {
+        command.env_remove(variable);
+    }
+    let log = fs::File::create(folder.join("log")).unwrap();
+    let mut child = command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
+    let status = end(&mut child, &folder);
+    let log = fs::read_to_string(folder.join("log")).unwrap();
+    let report = report(&folder, kind).unwrap_or_else(|| panic!("no report of kind {kind}; {status}:\n{log}"));
+    let json: Value = serde_json::from_str(&fs::read_to_string(report.with_extension("json")).unwrap()).unwrap();
+    schema::check(&schema::incident(), &json, "report").unwrap();
+    let text = fs::read_to_string(report).unwrap().replace(folder.to_str().unwrap(), "FOLDER");
+    fs::remove_dir_all(folder).unwrap();
+    Left { status, text, json }
+}
+
+/// The first report of a kind.
+fn report(folder: &Path, kind: &str) -> Option<PathBuf> {
+    let reports = fs::read_dir(folder.join("reports")).unwrap().map(|entry| entry.unwrap().path());
+    let mut texts: Vec<PathBuf> = reports.filter(|path| path.extension().is_some_and(|extension| extension == "txt")).collect();
+    texts.sort();
+    texts.into_iter().find(|path| {
+        let json = fs::read_to_string(path.with_extension("json")).unwrap_or_default();
+        serde_json::from_str::<Value>(&json).is_ok_and(|json| json["kind"] == kind)
+    })
+}
+
+/// Compares the head of a report and its running calls with the record, numbers masked.
+macro_rules! assert_recorded {
+    ($left:expr) => {
+        insta::with_settings!({
+            filters => vec![
+                // What the machine is to blame for is not the code's.
+                (r"; the host is starved [^\n]*", ""),
+                (r"\d{4}-\d\d-\d\dT[0-9:.]*Z", "TIME"),
+                (r"\d+(\.\d+)? ?(ns|µs|ms|s|m|h)\b( \d+(ns|µs|ms|s|m)\b)*", "DURATION"),
+                (r"\d+", "N"),
+            ],
+            omit_expression => true,
+        }, { insta::assert_snapshot!($left.text.split("\n\n").take(2).collect::<Vec<_>>().join("\n\n")) })
+    };
+}
+
+/// The call that the report is about.
+fn call(left: &Left) -> &Value {
+    let calls = left.json["calls"].as_array().unwrap();
+    calls.iter().find(|call| call["id"] == left.json["call"]).unwrap_or_else(|| panic!("the call is not in the tree:\n{}", left.text))
+}
+
+/// What every report says, whatever it is about.
+fn assert_whole(left: &Left, function: &str) {
+    let Left { json, text, .. } = left;
+    assert_eq!(json["function"], function, "{text}");
+    assert!(json["file"].as_str().unwrap().ends_with("stalls/child.rs") && json["line"].is_u64(), "{text}");
+    assert!(json["cause"].as_str().is_some_and(|cause| !cause.is_empty()), "{text}");
+    assert!(json["policy"].as_str().unwrap().starts_with(&format!("{function}: #[timeout_async] at ")), "{text}");
+    assert!(json["functions"].as_array().unwrap().iter().any(|row| row["function"] == function), "{text}");
+    let (system, program) = (&json["system"], &json["program"]);
+    if cfg!(target_os = "linux") {
+        for value in ["cpus", "load", "memory_available_bytes", "open_files", "threads", "cpu_seconds"] {
+            assert!(!system[value].is_null(), "{value}: {text}");
+        }
+        assert!(program["build_id"].as_str().is_some_and(|id| id.len() >= 16), "{text}");
+        assert!(program["kernel"].is_string(), "{text}");
+    }
+    assert!(program["rustc"].as_str().unwrap().starts_with("rustc 1."), "{text}");
+}
+
+#[test]
+fn a_call_that_waits_for_ever() {
+    let left = stall("waits", "limit");
+    assert_eq!(left.status.code(), Some(1), "{}", left.text);
+    assert_whole(&left, "stall.waits");
+    assert_eq!((left.json["limit_seconds"].as_f64(), &left.json["severity"]), (Some(0.3), &"error".into()));
+    assert!(left.json["set_by"].as_str().unwrap().starts_with("attribute at "));
+    let current: Vec<&Value> = left.json["calls"].as_array().unwrap().iter().filter(|call| call["current"] == true).collect();
+    assert_eq!(current.iter().map(|call| &call["function"]).collect::<Vec<_>>(), ["stall.innermost"]);
+    assert_recorded!(left);
+}
+
+#[test]
+fn a_loop_that_falls_silent() {
+    let left = stall("idle", "idle");
+    assert_eq!(left.status.code(), Some(1), "{}", left.text);
+    assert_whole(&left, "stall.idle");
+    assert_eq!(call(&left)["beat"]["progress"], "item 2 of 9");
+    assert_recorded!(left);
+}
+
+#[test]
+fn a_call_whose_attempts_use_up_its_time() {
+    let left = stall("total", "total");
+    assert_eq!(left.status.code(), Some(1), "{}", left.text);
+    assert_whole(&left, "stall.total");
+    assert!(left.json["set_by"].as_str().unwrap().contains("backstop.toml:6"), "{}", left.text);
+    let events = left.json["events"].as_array().unwrap();
+    assert!(events.iter().any(|event| event["what"] == "retrying" && event["function"] == "stall.total"), "{}", left.text);
+    assert_recorded!(left);
+}
+
+fn blocks(name: &str) -> Left {
+    let left = stall(name, "blocked");
+    assert_eq!(left.status.code(), Some(0), "{}", left.text);
+    assert_blocked(&left, name);
+    assert!(left.json["resolved"].is_string(), "the end is in the report:\n{}", left.text);
+    left
+}
+
+fn assert_blocked(left: &Left, name: &str) {
+    assert_whole(left, &format!("stall.{name}"));
+    assert_eq!(left.json["limit_seconds"].as_f64(), Some(0.2));
+    assert!(left.json["elapsed_seconds"].as_f64().unwrap() >= 0.2);
+    let thread = left.json["thread"].as_str().unwrap();
+    assert!(thread.starts_with("worker"), "{}", left.text);
+    assert_eq!(call(left)["polling"]["thread"], thread);
+}
+
+#[test]
+fn a_body_that_sleeps_on_its_thread() {
+    assert_recorded!(blocks("sleeps"));
+}
+
+#[test]
+fn a_body_that_spins() {
+    assert_recorded!(blocks("spins"));
+}
+
+#[test]
+fn a_deadlock_is_reported_while_it_lasts() {
+    let left = stall_until("deadlock", "blocked", |child, folder| {
+        let began = Instant::now();
+        while report(folder, "blocked").is_none() && child.try_wait().unwrap().is_none() && began.elapsed() < LONG {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        child.kill().unwrap();
+        child.wait().unwrap()
+    });
+    assert_eq!(left.status.signal(), Some(9), "it hangs for ever");
+    assert_blocked(&left, "deadlock");
+    assert!(left.json["resolved"].is_null(), "{}", left.text);
+    assert_recorded!(left);
+}
+
+#[test]
+fn a_body_that_outlives_its_caller() {
+    let left = stall("orphan", "orphan");
+    assert_eq!(left.status.code(), Some(1), "{}", left.text);
+    assert_whole(&left, "stall.orphan");
+    assert!(left.json["resolved"].is_string(), "the end is in the report:\n{}", left.text);
+    let calls = left.json["calls"].as_array().unwrap();
+    let orphan = calls.iter().find(|call| call["function"] == "stall.orphan" && call["detached"] == true);
+    assert!(orphan.is_some_and(|call| call["polling"].is_object()), "{}", left.text);
+    assert_recorded!(left);
+}
+
+#[test]
+fn a_body_that_comes_back_late() {
+    let left = stall("late", "limit");
+    assert_eq!(left.status.code(), Some(0), "the value is what the caller gets:\n{}", left.text);
+    assert_whole(&left, "stall.late");
+    assert!(left.json["cause"].as_str().unwrap().contains("has not given its thread"), "{}", left.text);
+    assert_recorded!(left);
+}
+
+#[test]
+fn a_body_that_panics() {
+    let left = stall("panics", "panicked");
+    assert_eq!(left.status.code(), Some(101), "{}", left.text);
+    assert_whole(&left, "stall.panics");
+    assert_recorded!(left);
+}
