@@ -24,14 +24,16 @@ pub(super) enum End<R> {
 impl Call {
     /// Polls the attempt's body: it ends by returning, or is given up when its limit has passed and its grace is over.
     pub(super) fn poll_attempt<F: Future>(&mut self, body: Pin<&mut F>, cx: &mut task::Context<'_>) -> Poll<End<F::Output>> {
-        if self.must_end(cx)
-            && let Some((expiry, grace_ends)) = self.ending
-            && self.clock.now() >= grace_ends
-        {
+        let expired = self.expired(cx);
+        // What the body has to say at its deadline is heard: its error is the source of the timeout. It begins nothing any more.
+        if let Some(expiry) = expired.filter(|_| self.prelude.is_some()) {
             return Poll::Ready(End::Expired(expiry));
         }
         let polled = self.poll_inside(body, cx);
         if polled.is_pending() {
+            if let Some(expiry) = expired {
+                return Poll::Ready(End::Expired(expiry));
+            }
             self.wait(cx);
             // The body may have ended a hold: what is due next may be due earlier than before.
             self.follow_paused_clock(cx);
@@ -82,8 +84,8 @@ impl Call {
         }
     }
 
-    /// Whether the attempt must end; asks the body to stop when that begins.
-    fn must_end(&mut self, cx: &mut task::Context<'_>) -> bool {
+    /// Why the attempt must end now; asks the body to stop when its grace begins.
+    fn expired(&mut self, cx: &mut task::Context<'_>) -> Option<Expiry> {
         self.follow_paused_clock(cx);
         let flags = self.flags();
         let expiry = if flags & FIRED != 0 { Expiry::Limit } else { Expiry::Idle };
@@ -93,7 +95,8 @@ impl Call {
         if let (Some(_), Some(grace)) = (self.ending, &mut self.alarm) {
             let _ = Pin::new(&mut **grace).poll(cx);
         }
-        self.ending.is_some()
+        let (expiry, grace_ends) = self.ending?;
+        (self.clock.now() >= grace_ends).then_some(expiry)
     }
 
     /// The limit has passed: the grace begins.

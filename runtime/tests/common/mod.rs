@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 pub mod schema;
+pub mod step;
 
 use backstop::{FunctionStats, Outcome};
 
