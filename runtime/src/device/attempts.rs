@@ -21,6 +21,7 @@ use super::attempt::{self, Ended, Place};
 use super::call::{self, Begun, Call, Failure, Judged, OnCpu};
 use super::counted::Counted;
 use super::result::{Errors, Tensors};
+use super::{caught, opaque};
 use crate::site::Site;
 
 /// Begins a call of an asynchronous function.
@@ -47,6 +48,7 @@ where
     let counted = Counted::new(site);
     let stage = match Call::begin(site, names, arguments) {
         Begun::Plain => Stage::Plain(arguments),
+        Begun::Unseen => Stage::Unseen(names, arguments),
         Begun::Lost(cause) => Stage::Answered(call::fail(returns.errors, cause), arguments),
         Begun::Device(call) => Stage::Device(call, arguments),
         Begun::Cpu(mut call, fault) => {
@@ -75,6 +77,8 @@ pub struct Attempts<'c, A: Arguments, R, E, T> {
 enum Stage<'c, A: Arguments, R> {
     /// As the bare call.
     Plain(&'c mut A),
+    /// As the bare call too; if a device fails it, the names of its arguments are needed.
+    Unseen(&'static [&'static str], &'c mut A),
     Device(Call, &'c mut A),
     Cpu(Box<OnCpu<'c, A>>, Option<Failure<R>>),
     /// No attempt can be made: what the caller gets.
@@ -90,6 +94,7 @@ pub struct Attempt<E> {
 
 enum Kind {
     Plain,
+    Unseen,
     At(Place),
     None,
 }
@@ -104,6 +109,7 @@ where
     pub fn lend(&mut self) -> (Attempt<E>, Lent<'_, A>) {
         let (kind, lent) = match &mut self.stage {
             Stage::Plain(arguments) => (Kind::Plain, arguments.give()),
+            Stage::Unseen(_, arguments) => (Kind::Unseen, arguments.give()),
             Stage::Device(_, arguments) => (Kind::At(Place::Device), arguments.lend()),
             Stage::Cpu(there, _) => (Kind::At(Place::Cpu), there.lend(&mut self.copies)),
             Stage::Answered(_, arguments) => (Kind::None, arguments.lend()),
@@ -118,6 +124,9 @@ where
             (Stage::Answered(returned, _), _) => returned,
             (Stage::Cpu(there, first), Some(ended)) => there.settle(returns, ended, first),
             (Stage::Plain(_), Some(ended)) => ended.value(),
+            (Stage::Unseen(names, arguments), Some(ended)) => {
+                opaque::value(opaque::explain(site, names, returns.errors, ended.result, arguments))
+            }
             (Stage::Device(mut call, arguments), Some(ended)) => match call.judge(returns.errors, ended, arguments) {
                 Judged::Done(returned) => returned,
                 Judged::Again(failure) => match call.migrated(returns.errors, Some(failure), arguments) {
@@ -145,6 +154,7 @@ impl<E> Attempt<E> {
         match self.kind {
             Kind::None => None,
             Kind::Plain => Some(Ended::of(body.await)),
+            Kind::Unseen => Some(Ended { result: caught::poll(body).await, stepped: false }),
             Kind::At(Place::Cpu) => Some(attempt::poll(Place::Cpu, body).await),
             Kind::At(Place::Device) => {
                 let body = async {

@@ -12,7 +12,7 @@ use super::moving::{Exchange, Migration};
 use super::result::{Errors, Tensors};
 use super::snapshot::{self, Change, Survey};
 use super::torch::{self, Device, TchError};
-use super::{Returns, preflight, routes};
+use super::{Returns, opaque, preflight, routes};
 use crate::event::Event;
 use crate::observe;
 use crate::policy::{self, DevicePolicy};
@@ -31,8 +31,10 @@ pub(super) struct Call {
 
 /// How a call begins.
 pub(super) enum Begun {
-    /// As the bare call: nothing is on an accelerator, the fallback is switched off, or a fallback runs already.
+    /// As the bare call: the fallback is switched off, or a fallback runs already.
     Plain,
+    /// As the bare call: no argument shows a tensor on an accelerator.
+    Unseen,
     Device(Call),
     /// Straight to the CPU: by policy, because of earlier faults, or because of this one, which the pre-flight check foresees.
     Cpu(Call, Option<Fault>),
@@ -67,7 +69,7 @@ impl Call {
         if attempt::inside_fallback() {
             return Begun::Plain;
         }
-        let Some(origin) = snapshot::origin(arguments) else { return Begun::Plain };
+        let Some(origin) = snapshot::origin(arguments) else { return Begun::Unseen };
         let policy = policy::of(site).device.value;
         if !policy.fallback && !policy.cpu {
             return Begun::Plain;
@@ -293,6 +295,7 @@ impl<'c, A: Arguments> OnCpu<'c, A> {
         };
         match (ended.result, failed, first) {
             (_, Some(second), Some(first)) => self.both(returns.errors, first, &second),
+            (result, Some(second), None) if is_mixed(&second) => self.misrouted(returns.errors, result, &second),
             (Err(panic), _, None) => {
                 self.undo();
                 raise(panic)
@@ -336,10 +339,28 @@ impl<'c, A: Arguments> OnCpu<'c, A> {
     fn both<R, E: Errors<R>>(&mut self, errors: E, first: Failure<R>, second: &str) -> R {
         self.undo();
         let site = self.call.site;
-        let second = format!("{}{}", head(second), left_behind(second));
+        let left_behind = if is_mixed(second) { format!("; {}", self.left_behind()) } else { String::new() };
+        let second = format!("{}{left_behind}", head(second));
         let (device, class, reason) = (&*self.call.device(), first.fault.class.as_str(), &*first.fault.reason);
         observe::event(&Event::DeviceRefused { site, device, class, reason, why: &second });
         amend(errors, first.result, &format!("\n\nbackstop: `{}` failed on the CPU too: {second}", site.name()))
+    }
+
+    /// Earlier calls sent this one here, or a policy, and it meets a tensor that was left on the device: the next one is sent there.
+    fn misrouted<R, E: Errors<R>>(&mut self, errors: E, result: std::thread::Result<R>, text: &str) -> R {
+        self.undo();
+        let site = self.call.site;
+        routes::succeeded(site, || Survey::signature(self.arguments));
+        let (reason, why) = (&*head(text), &*self.left_behind());
+        observe::event(&Event::DeviceRefused { site, device: &self.call.device(), class: Class::DeviceMismatch.as_str(), reason, why });
+        amend(errors, result, &format!("\n\nbackstop: `{}` was sent to the CPU, and could not run there: {why}", site.name()))
+    }
+
+    /// What mixed devices in the attempt on the CPU say about the arguments.
+    fn left_behind(&self) -> String {
+        opaque::remedy(self.call.names, self.arguments).unwrap_or_else(|| {
+            "a tensor that the body uses was left on the device: derive `backstop::Migrate` for the argument that holds it".to_owned()
+        })
     }
 
     fn undo(&mut self) {
@@ -359,14 +380,9 @@ impl<A: Arguments> Drop for OnCpu<'_, A> {
     }
 }
 
-/// What mixed devices in the attempt on the CPU say about the arguments.
-fn left_behind(second: &str) -> &'static str {
-    match classify::text(second) {
-        Some(Fault { class: Class::DeviceMismatch, .. }) => {
-            "; a tensor that the body uses was left on the device: derive `backstop::Migrate` for the argument that holds it"
-        }
-        _ => "",
-    }
+/// Whether an attempt on the CPU met a tensor that was left on the device.
+fn is_mixed(text: &str) -> bool {
+    classify::text(text).is_some_and(|fault| fault.class == Class::DeviceMismatch)
 }
 
 /// A panic inside of a store's method leaves its lock poisoned, and the store useless to everybody.

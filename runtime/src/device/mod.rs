@@ -8,12 +8,14 @@ mod argument;
 mod attempt;
 mod attempts;
 mod call;
+mod caught;
 mod classify;
 mod counted;
 mod field;
 mod health;
 mod migrate;
 mod moving;
+mod opaque;
 mod preflight;
 mod result;
 mod routes;
@@ -61,6 +63,10 @@ where
     let counted = Counted::new(site);
     let returned = match Call::begin(site, names, &mut arguments) {
         Begun::Plain => body(arguments.give()),
+        Begun::Unseen => {
+            let result = caught::run(|| body(arguments.give()));
+            opaque::value(opaque::explain(site, names, returns.errors, result, &arguments))
+        }
         Begun::Lost(cause) => call::fail(returns.errors, cause),
         Begun::Cpu(call, fault) => {
             let first = fault.map(|fault| Failure::foreseen(returns.errors, fault));

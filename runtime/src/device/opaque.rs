@@ -1,0 +1,139 @@
+//! Arguments that may hold tensors which they do not show, such as a module behind a trait object: what is said when that matters.
+//! Their tensors cannot move, so the names of their types are all there is to read.
+
+use std::panic::resume_unwind;
+
+use super::argument::Arguments;
+use super::attempt;
+use super::classify::{self, Backend, Fault};
+use super::result::Errors;
+use crate::event::Event;
+use crate::observe;
+use crate::policy;
+use crate::site::Site;
+
+/// Whether a type holds tensors that it does not show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Holds {
+    Never,
+    Perhaps,
+    Surely,
+}
+
+/// Ends a call that found no tensor on a device. If a device failed it all the same, an argument hid its tensors, and is named.
+pub(super) fn explain<A, R, E>(
+    site: &'static Site,
+    names: &[&str],
+    errors: E,
+    mut result: std::thread::Result<R>,
+    arguments: &A,
+) -> std::thread::Result<R>
+where
+    A: Arguments,
+    E: Errors<R>,
+{
+    let fault = match &result {
+        Ok(returned) => errors.fault(returned),
+        Err(panic) => classify::of_panic(&**panic),
+    };
+    let Some((fault, device)) = fault.and_then(on_device) else { return result };
+    let Some(why) = remedy(names, arguments).filter(|_| policy::of(site).device.value.fallback) else { return result };
+    let (class, reason) = (fault.class.as_str(), &*fault.reason);
+    observe::event(&Event::DeviceRefused { site, device, class, reason, why: &why });
+    let addition = format!("\n\nbackstop: `{}` was not tried again on the CPU: {why}", site.name());
+    match &mut result {
+        Ok(returned) => errors.append(returned, &addition),
+        Err(panic) => {
+            // It was reported where it was raised.
+            let amended = attempt::text_of(&**panic).map(|text| format!("{text}{addition}"));
+            amended.into_iter().for_each(|text| *panic = Box::new(text));
+        }
+    }
+    result
+}
+
+/// The value of an [explained](explain) call; a panic goes on.
+pub(super) fn value<R>(result: std::thread::Result<R>) -> R {
+    result.unwrap_or_else(|panic| resume_unwind(panic))
+}
+
+/// The device that a fault names.
+fn on_device(fault: Fault) -> Option<(Fault, &'static str)> {
+    match fault.backend {
+        Backend::Mps => Some((fault, "mps")),
+        Backend::Cuda => Some((fault, "cuda")),
+        Backend::Other => None,
+    }
+}
+
+/// Which arguments hide tensors, and what to pass instead; `None` where every argument shows what it holds.
+pub(super) fn remedy<A: Arguments>(names: &[&str], arguments: &A) -> Option<String> {
+    let mut hidden = Vec::new();
+    arguments.opaque(&mut |at, ty| hidden.push((holds(ty), format!("`{}` (`{ty}`)", names.get(at).unwrap_or(&"an argument")))));
+    let certainty = hidden.iter().map(|(holds, _)| *holds).max().filter(|holds| *holds != Holds::Never)?;
+    let shown: Vec<String> = hidden.into_iter().filter(|(holds, _)| *holds == certainty).map(|(_, shown)| shown).collect();
+    let hides = if certainty == Holds::Surely { "hides its tensors" } else { "may hide tensors" };
+    Some(format!(
+        "{} {hides}, which therefore stay on the device: pass the layers themselves, a struct of them with `#[derive(backstop::Migrate)]`, or \
+         the `VarStore` that the body takes its variables from",
+        shown.join(", ")
+    ))
+}
+
+/// What the name of a type says: modules of tch that show no parameters, and all that is no type of the standard library.
+fn holds(ty: &str) -> Holds {
+    let paths = || ty.split(|letter: char| !(letter.is_alphanumeric() || matches!(letter, '_' | ':' | '{' | '}')));
+    if ty.starts_with("fn(") {
+        return Holds::Never;
+    }
+    if paths().any(is_module) {
+        return Holds::Surely;
+    }
+    let foreign = |path: &str| path.contains("::") && !["core::", "alloc::", "std::", "tch::"].iter().any(|own| path.starts_with(own));
+    if paths().any(|path| path == "dyn" || foreign(path)) { Holds::Perhaps } else { Holds::Never }
+}
+
+fn is_module(path: &str) -> bool {
+    let name = path.rsplit("::").next().unwrap_or(path);
+    let by_name = matches!(name, "Module" | "ModuleT" | "CModule" | "TrainableCModule" | "Path" | "LSTM" | "GRU");
+    path.starts_with("tch::") && (by_name || name.starts_with("Sequential") || name.starts_with("Func"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Holds, holds};
+    use std::any::type_name;
+    use std::collections::HashMap;
+    use tch::nn::{self, Module};
+
+    struct Mine;
+
+    fn closure<F: Fn()>(_: &F) -> &'static str {
+        type_name::<F>()
+    }
+
+    #[test]
+    fn the_name_of_a_type_says_what_it_may_hold() {
+        let surely = [
+            type_name::<nn::Sequential>(),
+            type_name::<nn::FuncT<'_>>(),
+            type_name::<nn::LSTM>(),
+            type_name::<dyn Module>(),
+            type_name::<Option<Box<dyn nn::ModuleT>>>(),
+            type_name::<tch::CModule>(),
+        ];
+        surely.into_iter().for_each(|name| assert_eq!(holds(name), Holds::Surely, "{name}"));
+        let perhaps = [type_name::<Mine>(), type_name::<Vec<Mine>>(), type_name::<dyn Fn(f64)>(), closure(&|| ())];
+        perhaps.into_iter().for_each(|name| assert_eq!(holds(name), Holds::Perhaps, "{name}"));
+        let never = [
+            type_name::<f64>(),
+            type_name::<str>(),
+            type_name::<HashMap<String, Vec<&str>>>(),
+            type_name::<fn(&Mine)>(),
+            type_name::<tch::Kind>(),
+            type_name::<nn::Optimizer>(),
+            type_name::<nn::LinearConfig>(),
+        ];
+        never.into_iter().for_each(|name| assert_eq!(holds(name), Holds::Never, "{name}"));
+    }
+}
