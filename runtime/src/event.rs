@@ -40,8 +40,8 @@ pub(crate) enum Event<'a> {
     ResultKept { site: &'static Site, device: &'a str, reason: &'a str },
     /// A tensor function now starts on the device (0) or on the CPU (1).
     DeviceRouted { site: &'static Site, cpu: bool },
-    /// No worker of a runtime makes progress, or one does again.
-    RuntimeStalled { runtime: &'a str, stalled: bool },
+    /// No worker of a runtime makes progress, or one does again; with how long there was none.
+    RuntimeStalled { runtime: &'a str, stalled: bool, elapsed: Duration },
     /// How late the watchdog's own thread was at its last tick.
     WatchdogLag { lag: Duration },
     /// Policies came into force.

@@ -80,10 +80,11 @@ pub use backstop_macros::{safe_mps_op, timeout_async};
 pub use builder::{Backstop, Builder, InstallError};
 #[cfg(feature = "tch")]
 pub use device::{Migrate, Moves, Rebuild, Visitor, VisitorMut};
-pub use flight::{Beat, Node, Polling, Tree, snapshot};
+pub use flight::{Beat, GuardedPoll, Node, Polling, RuntimeState, Tree, runtimes, snapshot};
 pub use guard::{Carried, Hold, beat, beat_with, cancelled, carry, carry_blocking, deadline, hold, is_cancelled, remaining};
 pub use incident::{FunctionProgress, Incident, IncidentId, IncidentKind, Pressure, Program, RecentEvent, SystemState, incidents};
 pub use metrics::{FunctionStats, stats};
 pub use outcome::{Outcome, Rejection, TimeoutError, TimeoutKind};
 pub use policy::{Explanation, PolicyError, UnknownFunction, explain};
 pub use site::{Kind, Settings, Site, sites};
+pub use watchdog::watch_runtime;

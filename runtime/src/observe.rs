@@ -56,7 +56,7 @@ fn finished(site: &'static Site, at: Tick, outcome: Outcome, elapsed: Duration, 
 
 fn count(event: &Event<'_>) {
     match *event {
-        Event::RuntimeStalled { runtime, stalled } => process::set_stalled(runtime, stalled),
+        Event::RuntimeStalled { runtime, stalled, .. } => process::set_stalled(runtime, stalled),
         Event::WatchdogLag { lag } => process::set_watchdog_lag(lag),
         Event::PolicyLoaded { generation, .. } => process::set_policy_generation(generation),
         Event::PolicyRefused { .. } => process::policy_refused(),
@@ -120,7 +120,7 @@ fn words(event: &Event<'_>) -> Option<(Fact, u64, Duration)> {
         Event::DeviceRefused { .. } => (Fact::DeviceRefused, 0, none),
         Event::ResultKept { .. } => (Fact::ResultKept, 0, none),
         Event::DeviceRouted { cpu, .. } => (Fact::DeviceRouted, u64::from(cpu), none),
-        Event::RuntimeStalled { stalled, .. } => (Fact::RuntimeStalled, u64::from(stalled), none),
+        Event::RuntimeStalled { stalled, elapsed, .. } => (Fact::RuntimeStalled, u64::from(stalled), elapsed),
         Event::PolicyLoaded { generation, .. } => (Fact::PolicyLoaded, generation, none),
         Event::PolicyRefused { .. } => (Fact::PolicyRefused, 0, none),
         Event::Injected { .. } => (Fact::Injected, 0, none),

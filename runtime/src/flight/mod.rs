@@ -1,15 +1,17 @@
 //! The table of running calls, written by the calls and read by the watchdog, without a lock between them.
 //!
 //! `record` is one call, `table` is where records live, `terms` is what it runs under, `tree` is what people are
-//! shown, `thread` names threads.
+//! shown, `thread` names threads, `runtime` knows the runtimes that they belong to.
 
 mod record;
+pub(crate) mod runtime;
 mod table;
 mod terms;
 pub(crate) mod thread;
 mod tree;
 
 pub(crate) use record::{CallId, Entry, FIRED, Limits, REPORTED, Record, SILENT, View, WARNED};
+pub use runtime::{GuardedPoll, RuntimeState, runtimes};
 pub(crate) use table::{Ticket, running, views};
 pub(crate) use terms::{Deadline, Terms};
 pub use tree::{Beat, Node, Polling, Tree};

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use arc_swap::ArcSwapOption;
 
 /// Threads that are named at one time; further ones are called `thread 0`.
-const NAMED: usize = 1024;
+pub(super) const NAMED: usize = 1024;
 static THREADS: [ArcSwapOption<Thread>; NAMED] = [const { ArcSwapOption::const_empty() }; NAMED];
 
 /// A thread that polls guarded calls.

@@ -9,7 +9,7 @@ use super::context::{self, Context};
 use super::idle;
 use crate::clock::{Clock, Tick};
 use crate::event::Event;
-use crate::flight::{Deadline, Entry, Limits, Terms, Ticket};
+use crate::flight::{self, Deadline, Entry, Limits, Terms, Ticket};
 use crate::observe;
 use crate::outcome::{Outcome, TimeoutKind};
 use crate::policy::{self, OnTimeout, Policy};
@@ -62,6 +62,7 @@ impl Call {
         if !policy.enabled.value {
             return None;
         }
+        flight::runtime::meet();
         let clock = Clock::here();
         let started = clock.now();
         let caller = context::current();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Finding, IncidentKind, SystemState};
-use crate::flight::{Node, Tree};
+use crate::flight::{Node, RuntimeState, Tree};
 use crate::spell::spell;
 
 /// A poll that lasts longer than this is no waiting.
@@ -30,7 +30,7 @@ fn code(finding: &Finding, tree: &Tree) -> String {
         IncidentKind::Orphan => "blocking work cannot be cancelled: it runs on, although its caller has gone".into(),
         IncidentKind::Panicked => "the body panicked; the panic went on to the caller".into(),
         IncidentKind::Device => "the device failed in a way that running on the CPU does not cure".into(),
-        IncidentKind::RuntimeStalled => runtime(tree),
+        IncidentKind::RuntimeStalled => runtime(finding.runtimes.first()),
         IncidentKind::WatchdogLate => "the watchdog's own thread did not get a CPU in time: the host, not the code".into(),
     }
 }
@@ -74,19 +74,21 @@ fn blocked(thread: Option<&str>) -> String {
     format!("the body blocks its thread{thread}: a computation or a blocking call without an await; `spawn_blocking` is the place for it")
 }
 
-fn runtime(tree: &Tree) -> String {
-    let blocking = tree.calls.iter().filter(|node| node.polling.as_ref().is_some_and(|polling| polling.elapsed >= BLOCKING));
-    let mut names: Vec<&str> = blocking.map(|node| node.function).collect();
-    names.dedup();
-    if names.is_empty() {
-        return "every worker is busy or blocked outside of guarded calls".to_owned();
+fn runtime(runtime: Option<&RuntimeState>) -> String {
+    let inside: Vec<String> =
+        runtime.iter().flat_map(|runtime| &runtime.polls).map(|poll| format!("`{}` on {}", poll.function, poll.thread)).collect();
+    match (runtime, inside.is_empty()) {
+        (Some(runtime), true) if runtime.flavor == "current_thread" => {
+            "its thread is blocked outside of guarded calls, or nobody drives it by `block_on` although calls wait in it".to_owned()
+        }
+        (_, true) => "every worker is blocked outside of guarded calls".to_owned(),
+        (_, false) => format!("every worker is blocked; guarded calls that block: {}", inside.join(", ")),
     }
-    format!("every worker is busy or blocked; guarded calls that block: `{}`", names.join("`, `"))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{finding, node, polling};
+    use super::super::testing::{finding, node, polling, stalled_runtime};
     use super::*;
 
     fn guess_for(kind: IncidentKind, tree: Vec<Node>) -> String {
@@ -104,6 +106,16 @@ mod tests {
     fn a_call_that_blocks_is_not_said_to_wait() {
         let tree = vec![Node { polling: Some(polling("worker-1", 4)), ..node(1, 0, "outer") }, node(2, 1, "inner")];
         assert!(guess_for(IncidentKind::Limit, tree).contains("not given its thread `worker-1` back for 4s"));
+    }
+
+    #[test]
+    fn a_stalled_runtime_names_the_guarded_calls_that_hold_its_workers() {
+        let mut stalled = finding(IncidentKind::RuntimeStalled);
+        stalled.runtimes = vec![stalled_runtime("api::fetch")];
+        let cause = |finding: &Finding| guess(finding, &Tree::default(), &SystemState::default());
+        assert_eq!(cause(&stalled), "every worker is blocked; guarded calls that block: `api::fetch` on worker-1");
+        stalled.runtimes[0].polls.clear();
+        assert_eq!(cause(&stalled), "every worker is blocked outside of guarded calls");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::escalate::Verdict;
+use super::finding::subject;
 use super::{Incident, IncidentId, IncidentKind};
 use crate::clock::Tick;
 
@@ -19,7 +20,7 @@ pub(super) struct Episode {
     opened: Tick,
 }
 
-/// The open episodes; one for each function and kind.
+/// The open episodes; one for each function or runtime and kind.
 #[derive(Default)]
 pub(super) struct Episodes {
     open: Vec<Episode>,
@@ -27,8 +28,8 @@ pub(super) struct Episodes {
 
 impl Episodes {
     /// The open episode that an incident at `now` belongs to.
-    pub(super) fn find(&mut self, function: &str, kind: IncidentKind, now: Tick) -> Option<&mut Episode> {
-        self.open.iter_mut().find(|episode| episode.key() == (function, kind) && now < episode.opened.after(OPEN))
+    pub(super) fn find(&mut self, subject: &str, kind: IncidentKind, now: Tick) -> Option<&mut Episode> {
+        self.open.iter_mut().find(|episode| episode.key() == (subject, kind) && now < episode.opened.after(OPEN))
     }
 
     /// Opens an episode.
@@ -57,9 +58,10 @@ impl Episode {
         Self { incident: self.incident.without_evidence(), verdict: self.verdict.clone(), opened: self.opened }
     }
 
-    /// Whose it is: the function's name and what is wrong with it.
+    /// What it is about, and what is wrong with that.
     pub(super) fn key(&self) -> (&'static str, IncidentKind) {
-        (self.incident.function, self.incident.kind)
+        let Incident { kind, function, runtimes, .. } = &self.incident;
+        (subject(*kind, function, runtimes), *kind)
     }
 
     /// Counts a further incident.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::IncidentKind;
 use crate::clock::Tick;
-use crate::flight::Tree;
+use crate::flight::{RuntimeState, Tree};
 use crate::policy::Origin;
 use crate::site::Site;
 
@@ -28,6 +28,8 @@ pub(crate) struct Finding {
     pub(crate) thread: Option<String>,
     /// The running calls when it was found; the reporter looks itself where the finder could not.
     pub(crate) tree: Option<Tree>,
+    /// The runtimes when it was found, the stalled one first; the reporter looks itself where the finder did not.
+    pub(crate) runtimes: Vec<RuntimeState>,
     /// What the finder knows beyond that, in one sentence.
     pub(crate) note: Option<String>,
 }
@@ -38,8 +40,34 @@ impl Finding {
         Self { site: Some(site), ..Self::process(kind, at, elapsed) }
     }
 
+    /// What it is about: the function's or the stalled runtime's name; empty for the process as a whole.
+    pub(crate) fn subject(&self) -> &'static str {
+        subject(self.kind, self.site.map_or("", |site| site.name()), &self.runtimes)
+    }
+
     /// A finding about the process.
     pub(crate) fn process(kind: IncidentKind, at: Tick, elapsed: Duration) -> Self {
-        Self { kind, site: None, at, call: None, limit: None, elapsed, attempt: 1, attempts: 1, thread: None, tree: None, note: None }
+        Self {
+            kind,
+            site: None,
+            at,
+            call: None,
+            limit: None,
+            elapsed,
+            attempt: 1,
+            attempts: 1,
+            thread: None,
+            tree: None,
+            runtimes: Vec::new(),
+            note: None,
+        }
+    }
+}
+
+/// See [`Finding::subject`].
+pub(super) fn subject(kind: IncidentKind, function: &'static str, runtimes: &[RuntimeState]) -> &'static str {
+    match (kind, runtimes) {
+        (IncidentKind::RuntimeStalled, [stalled, ..]) => stalled.name,
+        _ => function,
     }
 }

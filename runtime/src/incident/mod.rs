@@ -3,6 +3,7 @@
 //! [`open`] posts a finding to the reporter's thread, which does the rest: `report` joins, `escalate` and `episode`
 //! decide how bad it is and what belongs together, `store` writes, `notify` tells. Must not know who finds.
 
+mod abort;
 mod cause;
 mod episode;
 mod escalate;

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use super::recorder::{self, Progress, Record};
 use super::{Finding, IncidentId, IncidentKind, Program, SystemState, cause, program, render, rules};
 use crate::clock::Tick;
-use crate::flight::{self, Tree};
+use crate::flight::{self, RuntimeState, Tree};
 use crate::policy::{Origin, Severity};
 
 /// So many events are in a report.
@@ -60,6 +60,8 @@ pub struct Incident {
     pub call: Option<u64>,
     /// The running calls.
     pub calls: Tree,
+    /// The tokio runtimes; of a stalled one, it comes first.
+    pub runtimes: Vec<RuntimeState>,
     /// The last events, oldest first.
     pub events: Vec<RecentEvent>,
     /// How far each function has come, the most recently active first.
@@ -112,6 +114,7 @@ impl Incident {
         let now = Tick::now();
         let system = SystemState::read();
         let calls = finding.tree.clone().unwrap_or_else(flight::snapshot);
+        let runtimes = if finding.runtimes.is_empty() { flight::runtimes() } else { finding.runtimes.clone() };
         let cause = cause::guess(&finding, &calls, &system);
         let (limit, set_by) = finding.limit.unzip();
         Self {
@@ -134,10 +137,11 @@ impl Incident {
             repeats: 0,
             call: finding.call,
             calls,
+            runtimes,
             events: recorder::last(EVENTS).iter().map(|record| RecentEvent::of(record, finding.at)).collect(),
             functions: recorder::progress().iter().take(FUNCTIONS).map(|progress| FunctionProgress::of(progress, now)).collect(),
             system,
-            policy: finding.site.and_then(rules::explain),
+            policy: rules::explain(finding.site),
             program: program::program(),
             report: None,
         }

@@ -16,7 +16,7 @@ use super::episode::{Episode, Episodes};
 use super::escalate::Escalator;
 use super::inbox::{self, Work};
 use super::standing::{News, Standing};
-use super::{Finding, Incident, IncidentId, kept, rules, store};
+use super::{Finding, Incident, IncidentId, abort, kept, rules, store};
 use crate::clock::Tick;
 use crate::metrics::{self, process, tally};
 use crate::notify;
@@ -123,16 +123,19 @@ impl Reporter {
 
     fn report(&mut self, id: IncidentId, finding: Finding) {
         let now = Tick::now();
-        let function = finding.site.map_or("", |site| site.name());
-        let steps = finding.site.map(rules::escalation).unwrap_or_default();
-        let verdict = self.escalator.judge(function, finding.kind, &steps, now);
+        let subject = finding.subject();
+        let steps = rules::escalation(finding.site);
+        let verdict = self.escalator.judge(subject, finding.kind, &steps, now);
         count(&finding, verdict.severity);
-        self.standing.begin(id, (function, finding.kind), good(function), now);
-        if let Some(episode) = self.episodes.find(function, finding.kind, now) {
+        self.standing.begin(id, (subject, finding.kind), good(subject), now);
+        if let Some(episode) = self.episodes.find(subject, finding.kind, now) {
             return episode.add(id, verdict);
         }
         let mut incident = Incident::join(id, finding, verdict.severity);
         publish(&mut incident);
+        if abort::is_due(incident.kind) {
+            abort::abort(&incident, &verdict);
+        }
         self.episodes.open(incident, verdict, now);
     }
 

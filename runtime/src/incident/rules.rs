@@ -2,13 +2,19 @@
 
 use std::sync::Arc;
 
-use crate::policy::{self, Channel, Escalation, Origin};
+use crate::policy::{self, Channel, Escalation, OnRuntimeStall, Origin};
 use crate::site::Site;
 
-/// The steps of the function's escalation. Where nobody wrote one, there are none: the kind of the incident says how bad it is.
-pub(super) fn escalation(site: &'static Site) -> Vec<Escalation> {
-    let escalate = &policy::of(site).escalate;
-    if escalate.origin == Origin::BuiltIn { Vec::new() } else { escalate.value.clone() }
+/// The steps of the function's escalation, or of the process as a whole. Where nobody wrote one, there are none: the kind of the incident
+/// says how bad it is.
+pub(super) fn escalation(site: Option<&'static Site>) -> Vec<Escalation> {
+    let escalate = site.map_or_else(|| policy::watchdog().escalate.clone(), |site| policy::of(site).escalate.clone());
+    if escalate.origin == Origin::BuiltIn { Vec::new() } else { escalate.value }
+}
+
+/// Whether a stalled runtime ends the process.
+pub(super) fn aborts_on_runtime_stall() -> bool {
+    policy::watchdog().on_runtime_stall.value == OnRuntimeStall::Abort
 }
 
 /// The channels that these names stand for. A policy file that names an unknown one is refused; after a reload a name from
@@ -20,7 +26,7 @@ pub(super) fn channels(names: &[Arc<str>]) -> Vec<Channel> {
     policy::channels().iter().filter(|channel| names.contains(&channel.name)).cloned().collect()
 }
 
-/// The function's policy as text: every setting, and who set it.
-pub(super) fn explain(site: &'static Site) -> Option<String> {
-    policy::explain(site.name()).ok().map(|explanation| explanation.to_string())
+/// The policy of the function, or of the process as a whole, as text: every setting, and who set it.
+pub(super) fn explain(site: Option<&'static Site>) -> Option<String> {
+    policy::explain(site.map_or("[watchdog]", |site| site.name())).ok().map(|explanation| explanation.to_string())
 }

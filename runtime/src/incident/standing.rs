@@ -20,7 +20,7 @@ const REPEATED: Duration = Duration::from_secs(60);
 /// So many incidents of one trouble are followed until they end.
 const FOLLOWED: usize = 10_000;
 
-/// The function's name and what is wrong with it.
+/// The function's or the runtime's name, and what is wrong with it.
 type Key = (&'static str, IncidentKind);
 
 /// The troubles that stand: at most one for each function and kind.

@@ -40,6 +40,7 @@ pub(super) fn write(text_path: &Path, incident: &Incident, keep: usize) -> io::R
     let json = serde_json::to_string_pretty(&incident.to_json()).map_err(io::Error::other)?;
     replace(text_path, incident.to_string().as_bytes())?;
     replace(&text_path.with_extension("json"), json.as_bytes())?;
+    sync(folder)?;
     prune(folder, keep)
 }
 
@@ -52,6 +53,11 @@ fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
         let _ = fs::remove_file(&unfinished);
     }
     done
+}
+
+/// The names of new files are on disk, and not only their content; elsewhere than on Unix a folder cannot be opened for that.
+fn sync(folder: &Path) -> io::Result<()> {
+    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
 }
 
 /// Deletes the oldest incidents. Other files in the folder are left alone.

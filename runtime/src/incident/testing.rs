@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Finding, Incident, IncidentId, IncidentKind};
 use crate::clock::Tick;
-use crate::flight::{Node, Polling, Tree};
+use crate::flight::{GuardedPoll, Node, Polling, RuntimeState, Tree};
 use crate::site::{Site, Submitted};
 
 pub(crate) static FETCH: Site = Site::timeout_async("test::fetch").at("src/fetch.rs", 41, 10);
@@ -17,7 +17,8 @@ pub(crate) fn finding(kind: IncidentKind) -> Finding {
 
 pub(crate) fn incident(id: u64, kind: IncidentKind) -> Incident {
     let tree = Tree { calls: vec![node(1, 0, "test::trade"), node(2, 1, "test::fetch")] };
-    let finding = Finding { tree: Some(tree), thread: Some("worker-1".into()), ..finding(kind) };
+    let runtimes = vec![stalled_runtime("test::fetch")];
+    let finding = Finding { tree: Some(tree), runtimes, thread: Some("worker-1".into()), ..finding(kind) };
     Incident::join(IncidentId(id), finding, kind.severity())
 }
 
@@ -41,6 +42,20 @@ pub(crate) fn node(id: u64, depth: usize, function: &'static str) -> Node {
 
 pub(crate) fn polling(thread: &str, seconds: u64) -> Polling {
     Polling { thread: thread.to_owned(), elapsed: Duration::from_secs(seconds) }
+}
+
+/// A runtime of two workers, one of them inside `function`.
+pub(crate) fn stalled_runtime(function: &'static str) -> RuntimeState {
+    RuntimeState {
+        name: "main",
+        flavor: "multi_thread",
+        workers: 2,
+        parked: 0,
+        tasks: 12,
+        queued: 3,
+        stalled: Some(Duration::from_secs(5)),
+        polls: vec![GuardedPoll { thread: "worker-1".to_owned(), function, elapsed: Duration::from_secs(6) }],
+    }
 }
 
 /// A new, empty folder for one test.

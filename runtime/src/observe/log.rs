@@ -120,7 +120,7 @@ pub(crate) enum Line {
     Unblocked { function: &'static str, thread: String, elapsed: Duration },
     Orphaned { function: &'static str },
     OrphanEnded { function: &'static str, elapsed: Duration },
-    RuntimeStalled { runtime: String, stalled: bool },
+    RuntimeStalled { runtime: String, stalled: bool, elapsed: Duration },
 }
 
 fn later(event: &Event<'_>) {
@@ -130,7 +130,7 @@ fn later(event: &Event<'_>) {
         Event::Unblocked { site, thread, elapsed } => Line::Unblocked { function: site.name(), thread: thread.to_owned(), elapsed },
         Event::Orphaned { site } => Line::Orphaned { function: site.name() },
         Event::OrphanEnded { site, elapsed } => Line::OrphanEnded { function: site.name(), elapsed },
-        Event::RuntimeStalled { runtime, stalled } => Line::RuntimeStalled { runtime: runtime.to_owned(), stalled },
+        Event::RuntimeStalled { runtime, stalled, elapsed } => Line::RuntimeStalled { runtime: runtime.to_owned(), stalled, elapsed },
         _ => return,
     };
     inbox::post(Work::Line(line));
@@ -155,11 +155,11 @@ impl Line {
             Line::OrphanEnded { function, elapsed } => {
                 info!(target: "backstop::watchdog", function, elapsed_ms = ms(*elapsed), "body without a caller has ended");
             }
-            Line::RuntimeStalled { runtime, stalled: true } => {
-                error!(target: "backstop::watchdog", runtime, "no worker of the runtime makes progress");
+            Line::RuntimeStalled { runtime, stalled: true, elapsed } => {
+                error!(target: "backstop::watchdog", runtime, elapsed_ms = ms(*elapsed), "no worker of the runtime makes progress");
             }
-            Line::RuntimeStalled { runtime, stalled: false } => {
-                info!(target: "backstop::watchdog", runtime, "the runtime makes progress again");
+            Line::RuntimeStalled { runtime, stalled: false, elapsed } => {
+                info!(target: "backstop::watchdog", runtime, elapsed_ms = ms(*elapsed), "the runtime makes progress again");
             }
         }
     }

@@ -16,6 +16,7 @@ use super::problem::PolicyError;
 use super::rules::Rules;
 use super::set::PolicySet;
 use super::settings::Policy;
+use super::watchdog::WatchdogPolicy;
 use crate::event::Event;
 use crate::observe;
 use crate::site::{Site, sites};
@@ -27,6 +28,7 @@ pub(crate) struct Active {
     generation: u64,
     /// By [`Site::id`].
     table: Box<[Arc<Policy>]>,
+    watchdog: Arc<WatchdogPolicy>,
     #[cfg(feature = "inject")]
     faults: crate::inject::Plan,
 }
@@ -39,6 +41,7 @@ impl Active {
         Self {
             generation,
             table: sites.iter().map(|site| Arc::new(set.policy(site))).collect(),
+            watchdog: Arc::new(set.file.watchdog()),
             #[cfg(feature = "inject")]
             faults: crate::inject::Plan::new(set.injections(), sites, before.map(|before| &before.faults)),
             set,
@@ -71,6 +74,11 @@ fn detached(site: &'static Site) -> Policy {
 /// Whether fallbacks apply: for all functions, or for none where the environment switches everything off.
 pub(crate) fn fallbacks_are_on() -> bool {
     in_force().load().set.environment.disable != Some(Disable::All)
+}
+
+/// What applies to the process as a whole.
+pub(crate) fn watchdog() -> Arc<WatchdogPolicy> {
+    Arc::clone(&in_force().load().watchdog)
 }
 
 /// Where notifications may go, as the file in force declares it.

@@ -21,6 +21,7 @@ mod settings;
 #[cfg(test)]
 mod tests;
 mod watch;
+mod watchdog;
 
 pub use channel::{Channel, ChannelKind, WebhookFormat};
 pub use explain::{Explanation, Setting, UnknownFunction, explain};
@@ -34,7 +35,8 @@ pub use settings::{Breaker, DevicePolicy, Escalation, OnLate, OnTimeout, Policy,
 
 #[cfg(feature = "inject")]
 pub(crate) use active::injected;
-pub(crate) use active::{channels, fallbacks_are_on, install, load, of, path};
+pub(crate) use active::{channels, fallbacks_are_on, install, load, of, path, watchdog};
 #[cfg(feature = "prometheus")]
 pub(crate) use set::PolicySet;
 pub(crate) use watch::Watch;
+pub use watchdog::{OnRuntimeStall, WatchdogPolicy};

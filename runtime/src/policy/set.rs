@@ -15,6 +15,7 @@ use super::problem::{PolicyError, Problem};
 use super::rules::Rules;
 use super::settings::Policy;
 use super::watch::Stamp;
+use super::watchdog::WatchdogRules;
 use crate::site::Site;
 
 /// What a policy file says.
@@ -22,6 +23,7 @@ use crate::site::Site;
 pub(crate) struct PolicyFile {
     pub(crate) defaults: Rules,
     pub(crate) functions: Vec<Entry>,
+    pub(crate) watchdog: WatchdogRules,
     pub(crate) channels: Arc<[Channel]>,
     #[cfg(feature = "inject")]
     pub(crate) injections: Vec<crate::inject::Rule>,

@@ -1,12 +1,17 @@
 //! The thread that looks after every running call, from outside every runtime and without a lock of theirs.
 //!
 //! `judge` decides (pure: what is known and the time → what is due), `sweep` applies it to the whole table, `blocked` knows the polls
-//! that do not return, `alarm` sleeps without a timer; this file is the thread.
+//! that do not return, `runtimes` asks whether tokio itself is alive, `rounds` is what is looked at besides the table, `alarm` sleeps without
+//! a timer; this file is the thread.
 
 mod alarm;
 mod blocked;
 mod finding;
 mod judge;
+mod probe;
+mod pulse;
+mod rounds;
+mod runtimes;
 mod sweep;
 
 use std::sync::OnceLock;
@@ -16,6 +21,7 @@ use std::time::Duration;
 
 pub(crate) use alarm::{Alarm, sleep_until};
 pub(crate) use judge::{Expiry, next};
+pub use runtimes::watch_runtime;
 pub(crate) use sweep::{expire, panicked};
 
 use crate::clock::Tick;
@@ -56,8 +62,10 @@ fn watch() {
     // Its log lines, its reports and the reload of policies come from the reporter, also in a program that installs nothing.
     incident::start();
     let mut episodes = blocked::Episodes::default();
+    let mut rounds = rounds::Rounds::default();
     loop {
         let now = Tick::now();
+        rounds.look(now);
         // Before the sweep: a call that comes while it runs, behind its back, and is due before the next one, wakes us again.
         let latest = now.after(TICK);
         PLANNED.store(latest.as_nanos(), SeqCst);

@@ -26,3 +26,38 @@ pub fn install(policies: &str) {
         installed.unwrap_or_else(|error| panic!("{error}"))
     });
 }
+
+/// Tests that need a process of their own: they stall a runtime, stop or end the process, or install policies that no other test may see.
+pub mod child {
+    use std::env;
+    use std::process::{Child, Command, Output, Stdio};
+
+    const CHILD: &str = "BACKSTOP_TEST_CHILD";
+
+    /// Runs `body` in a process of its own, which is this test program again with the one test of this name.
+    #[track_caller]
+    pub fn alone(test: &str, body: impl FnOnce()) {
+        if is(test) {
+            return body();
+        }
+        let output = start(test).wait_with_output().unwrap();
+        assert!(output.status.success(), "{}\n{}", output.status, told(&output));
+    }
+
+    /// Whether this is that process.
+    pub fn is(test: &str) -> bool {
+        env::var_os(CHILD).is_some_and(|child| *child == *test)
+    }
+
+    /// Starts that process.
+    pub fn start(test: &str) -> Child {
+        let mut command = Command::new(env::current_exe().unwrap());
+        command.args(["--exact", test, "--nocapture", "--test-threads=1"]).env(CHILD, test);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    /// What it said.
+    pub fn told(output: &Output) -> String {
+        format!("{}\n{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+    }
+}

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 
-use crate::flight::{Node, Tree};
+use crate::flight::{GuardedPoll, Node, RuntimeState, Tree};
 use crate::incident::{FunctionProgress, Incident, Program, RecentEvent, SystemState};
 
 pub(in crate::incident) fn json(incident: &Incident) -> Value {
@@ -32,6 +32,7 @@ pub(in crate::incident) fn json(incident: &Incident) -> Value {
         "also": incident.also.iter().map(|id| id.0).collect::<Vec<_>>(),
         "call": incident.call,
         "calls": calls(&incident.calls),
+        "runtimes": incident.runtimes.iter().map(runtime).collect::<Vec<_>>(),
         "events": incident.events.iter().map(event).collect::<Vec<_>>(),
         "functions": incident.functions.iter().map(function).collect::<Vec<_>>(),
         "system": system(&incident.system),
@@ -66,6 +67,23 @@ fn call(node: &Node) -> Value {
         "current": node.current,
         "detached": node.detached,
     })
+}
+
+fn runtime(runtime: &RuntimeState) -> Value {
+    json!({
+        "name": runtime.name,
+        "flavor": runtime.flavor,
+        "workers": runtime.workers,
+        "parked": runtime.parked,
+        "tasks": runtime.tasks,
+        "queued": runtime.queued,
+        "stalled_seconds": runtime.stalled.map(seconds),
+        "polls": runtime.polls.iter().map(poll).collect::<Vec<_>>(),
+    })
+}
+
+fn poll(poll: &GuardedPoll) -> Value {
+    json!({ "thread": poll.thread, "function": poll.function, "elapsed_seconds": seconds(poll.elapsed) })
 }
 
 fn event(event: &RecentEvent) -> Value {

@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Write};
 
+use crate::flight::RuntimeState;
 use crate::incident::{FunctionProgress, Incident, IncidentKind, RecentEvent, SystemState};
 use crate::spell::{bytes, spell};
 
@@ -19,7 +20,10 @@ pub(in crate::incident) fn summary(incident: &Incident) -> String {
         IncidentKind::Orphan => format!("`{name}` runs on, {elapsed} after its caller has gone"),
         IncidentKind::Panicked => format!("`{name}` panicked after {elapsed}"),
         IncidentKind::Device => format!("`{name}` met a device that failed"),
-        IncidentKind::RuntimeStalled => format!("no worker of the runtime has made progress for {elapsed}"),
+        IncidentKind::RuntimeStalled => {
+            let runtime = incident.runtimes.first().map_or("?", |runtime| runtime.name);
+            format!("no worker of the runtime `{runtime}` has made progress for {elapsed}")
+        }
         IncidentKind::WatchdogLate => format!("the watchdog's own thread was {elapsed} late"),
     }
 }
@@ -35,6 +39,8 @@ pub(in crate::incident) fn text(incident: &Incident, out: &mut dyn Write) -> fmt
     head(incident, out)?;
     writeln!(out, "\nRunning calls")?;
     super::tree(&incident.calls, incident.call, out)?;
+    writeln!(out, "\nRuntimes")?;
+    runtimes(&incident.runtimes, out)?;
     writeln!(out, "\nLast events")?;
     events(&incident.events, out)?;
     writeln!(out, "\nFunctions")?;
@@ -73,6 +79,14 @@ fn head(incident: &Incident, out: &mut dyn Write) -> fmt::Result {
     }
     writeln!(out, "  time     {}", humantime::format_rfc3339_millis(incident.time))?;
     incident.lasted().iter().try_for_each(|lasted| writeln!(out, "  over     after {}", spell(*lasted)))
+}
+
+fn runtimes(runtimes: &[RuntimeState], out: &mut dyn Write) -> fmt::Result {
+    if runtimes.is_empty() {
+        return writeln!(out, "  none of tokio's is known");
+    }
+    let lines = runtimes.iter().flat_map(|runtime| runtime.to_string().lines().map(str::to_owned).collect::<Vec<_>>());
+    lines.into_iter().try_for_each(|line| writeln!(out, "  {line}"))
 }
 
 fn events(events: &[RecentEvent], out: &mut dyn Write) -> fmt::Result {

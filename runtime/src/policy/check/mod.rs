@@ -24,9 +24,15 @@ pub(crate) fn check(file: &PolicyFile, text: &str, sites: &[&'static Site]) -> V
     let mut problems: Vec<Problem> = file.functions.iter().flat_map(|entry| check_entry(entry, text, sites)).collect();
     problems.extend(ties(file, sites));
     problems.extend(fit::contradictions(file, text, sites));
+    problems.extend(file.never_aborts().map(|origin| never_aborts(text, origin)));
     #[cfg(feature = "inject")]
     problems.extend(file.injections.iter().filter_map(|rule| check_injection(rule, text, sites)));
     problems
+}
+
+fn never_aborts(text: &str, origin: &Origin) -> Problem {
+    let message = "`on_runtime_stall` is \"abort\", but with runtime_stalled_after = \"none\" no runtime is ever stalled";
+    Problem::at(line_span(text, origin), message).help("write a duration, as in runtime_stalled_after = \"30s\"")
 }
 
 fn check_entry(entry: &Entry, text: &str, sites: &[&'static Site]) -> Vec<Problem> {

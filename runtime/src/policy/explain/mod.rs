@@ -14,12 +14,18 @@ use super::origin::{Origin, Set};
 use super::rules::{Rules, Said};
 use super::set::{Entry, PolicySet};
 use super::settings::Policy;
+use super::watchdog::WatchdogPolicy;
 use crate::site::{Kind, Site, sites};
 
 /// The order in which the layers of a guarded call run, from the outside in.
 const LAYERS: &str = "fallback ( total ( retry ( breaker ( rate limit ( attempt limit ( bulkhead ( injection ( body ))))))))";
 
+/// The name by which [`explain`] knows what applies to the process as a whole.
+const WATCHDOG: &str = "[watchdog]";
+
 /// Says what applies now to the function of this name, who set it, and who was overruled. Print it.
+///
+/// `explain("[watchdog]")` says what applies to the process as a whole.
 ///
 /// # Errors
 /// Where no annotated function has this name; the error has the nearest one.
@@ -40,10 +46,13 @@ pub struct Explanation {
     functions: Vec<Explained>,
 }
 
-/// What applies by one attribute: a function may carry both.
+/// What applies by one attribute: a function may carry both. Or what applies to the process as a whole.
 #[derive(Clone, Debug)]
 struct Explained {
-    site: &'static Site,
+    /// The function, its attribute and where it stands.
+    heading: String,
+    /// Whether a call of it passes layers.
+    layered: bool,
     settings: Vec<Setting>,
     entry: Option<String>,
     /// Entries that match, but less specifically.
@@ -99,6 +108,9 @@ impl Explanation {
 
 impl PolicySet {
     pub(super) fn explain(&self, name: &str, sites: &[&'static Site]) -> Result<Explanation, UnknownFunction> {
+        if name == WATCHDOG {
+            return Ok(Explanation { functions: vec![self.explained_watchdog()] });
+        }
         let functions: Vec<Explained> = sites.iter().filter(|site| site.name() == name).map(|site| self.explained(site)).collect();
         if functions.is_empty() {
             return Err(UnknownFunction::new(name, sites));
@@ -110,13 +122,36 @@ impl PolicySet {
         let sources = self.sources(site);
         let applied = sources.entry.map(|entry| entry.span.clone());
         let others = self.file.matching(site.name()).into_iter().filter(|entry| Some(&entry.span) != applied.as_ref());
+        let attribute = match site.kind() {
+            Kind::TimeoutAsync => "timeout_async",
+            Kind::SafeMpsOp => "safe_mps_op",
+        };
         Explained {
-            site,
+            heading: format!("{}: #[{attribute}] at {}:{}", site.name(), site.file(), site.line()),
+            layered: site.kind() == Kind::TimeoutAsync,
             settings: settings(&self.policy(site), &sources, site.kind()),
             entry: sources.entry.map(placed),
             passed_over: others.map(placed).collect(),
         }
     }
+
+    fn explained_watchdog(&self) -> Explained {
+        let (policy, base) = (self.file.watchdog(), WatchdogPolicy::built_in());
+        let settings = vec![
+            over("runtime_stalled_after", &policy.runtime_stalled_after, &base.runtime_stalled_after, []),
+            over("on_runtime_stall", &policy.on_runtime_stall, &base.on_runtime_stall, []),
+            over("escalate", &policy.escalate, &base.escalate, self.file.defaults.escalate.as_ref()),
+        ];
+        Explained { heading: format!("{WATCHDOG}: the process as a whole"), layered: false, settings, entry: None, passed_over: Vec::new() }
+    }
+}
+
+/// A setting, and those that it overrules, the lowest first: the built-in value, and what others said.
+fn over<'a, T: Show + 'a>(key: &'static str, set: &Set<T>, base: &'a Set<T>, others: impl IntoIterator<Item = &'a Set<T>>) -> Setting {
+    let all = [base].into_iter().chain(others).map(|set| (set.value.show(), set.origin.clone()));
+    let mut overruled: Vec<(String, Origin)> = all.filter(|(_, origin)| *origin != set.origin).collect();
+    overruled.reverse();
+    Setting { key, value: set.value.show(), origin: set.origin.clone(), overruled }
 }
 
 fn placed(entry: &Entry) -> String {
@@ -176,12 +211,8 @@ impl fmt::Display for Explanation {
 
 impl fmt::Display for Explained {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let attribute = match self.site.kind() {
-            Kind::TimeoutAsync => "timeout_async",
-            Kind::SafeMpsOp => "safe_mps_op",
-        };
-        writeln!(f, "{}: #[{attribute}] at {}:{}", self.site.name(), self.site.file(), self.site.line())?;
-        if self.site.kind() == Kind::TimeoutAsync {
+        writeln!(f, "{}", self.heading)?;
+        if self.layered {
             writeln!(f, "  {LAYERS}")?;
         }
         if let Some(entry) = &self.entry {

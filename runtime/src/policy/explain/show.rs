@@ -6,6 +6,7 @@ use humantime::format_duration;
 
 use crate::policy::rules::{BreakerPart, DevicePart, RatePart, RetryPart};
 use crate::policy::settings::{Breaker, DevicePolicy, Escalation, OnLate, OnTimeout, RateLimit, Retry, RetryOn, WarnAt};
+use crate::policy::watchdog::OnRuntimeStall;
 
 /// A value as a policy file would have it.
 pub(super) trait Show {
@@ -62,6 +63,15 @@ impl Show for OnLate {
         match self {
             OnLate::Value => "value".to_owned(),
             OnLate::Error => "error".to_owned(),
+        }
+    }
+}
+
+impl Show for OnRuntimeStall {
+    fn show(&self) -> String {
+        match self {
+            OnRuntimeStall::Report => "report".to_owned(),
+            OnRuntimeStall::Abort => "abort".to_owned(),
         }
     }
 }

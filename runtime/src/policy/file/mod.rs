@@ -8,6 +8,7 @@ mod channel;
 mod inject;
 mod reader;
 pub(super) mod rules;
+pub(super) mod watchdog;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -44,11 +45,12 @@ fn line_of(problem: &Problem, text: &str) -> Option<usize> {
 
 fn document_of(reader: &mut Reader<'_>, document: &DeTable<'_>) -> PolicyFile {
     let document = Table::document(document);
-    reader.only(&document, &["defaults", "functions", "channels", "inject"]);
+    reader.only(&document, &["defaults", "functions", "watchdog", "channels", "inject"]);
     let channels: Arc<[_]> = document.get("channels").map(|(_, value)| channel::channels(reader, value)).unwrap_or_default().into();
     let file = PolicyFile {
         defaults: document.get("defaults").and_then(|(_, value)| rules::rules(reader, "defaults", value)).unwrap_or_default(),
         functions: document.get("functions").map(|(_, value)| functions(reader, value)).unwrap_or_default(),
+        watchdog: document.get("watchdog").and_then(|(_, value)| watchdog::watchdog(reader, value)).unwrap_or_default(),
         #[cfg(feature = "inject")]
         injections: document.get("inject").map(|(_, value)| inject::rules(reader, value)).unwrap_or_default(),
         channels,

@@ -58,7 +58,7 @@ fn none_is_zero(reader: &mut Reader<'_>, key: &str, value: &Value<'_>) -> Option
     reader.limit(key, value).map(Option::unwrap_or_default)
 }
 
-fn none_is_never(reader: &mut Reader<'_>, key: &str, value: &Value<'_>) -> Option<Duration> {
+pub(super) fn none_is_never(reader: &mut Reader<'_>, key: &str, value: &Value<'_>) -> Option<Duration> {
     reader.limit(key, value).map(|limit| limit.unwrap_or(Duration::MAX))
 }
 
@@ -152,7 +152,7 @@ fn concurrency(reader: &mut Reader<'_>, key: &str, value: &Value<'_>) -> Option<
     reader.count_to(key, value, MOST_CALLS).map(Some)
 }
 
-fn escalate(reader: &mut Reader<'_>, key: &str, value: &Value<'_>) -> Option<Vec<Escalation>> {
+pub(super) fn escalate(reader: &mut Reader<'_>, key: &str, value: &Value<'_>) -> Option<Vec<Escalation>> {
     let steps = reader.array(key, value)?;
     // Every step is read before one is missed, so that all problems are reported.
     let read: Vec<Option<Escalation>> = steps.iter().map(|step| escalation(reader, key, step)).collect();

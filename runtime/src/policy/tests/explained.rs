@@ -44,6 +44,21 @@ trading::api::fetch: #[timeout_async] at src/api.rs:7
 }
 
 #[test]
+fn the_process_as_a_whole_is_explained_by_the_name_of_its_table() {
+    let text = "[defaults]\nescalate = [ { after = 1, severity = \"error\" } ]\n[watchdog]\nruntime_stalled_after = \"none\"\n";
+    let explanation = load(text).unwrap().explain("[watchdog]", &SITES).unwrap();
+    let expected = "\
+[watchdog]: the process as a whole
+  runtime_stalled_after  none  by backstop.toml:4
+                           over 5s  by default
+  on_runtime_stall       report  by default
+  escalate               [{ after = 1, severity = error }]  by backstop.toml:2
+                           over []  by default
+";
+    assert_eq!(explanation.to_string(), expected);
+}
+
+#[test]
 fn a_function_with_both_attributes_is_explained_twice_over() {
     let explanation = load("").unwrap().explain("trading::train::epoch", &SITES).unwrap();
     assert!(explanation.setting("timeout").is_some() && explanation.setting("device").is_some());

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::policy::origin::Origin;
-use crate::policy::settings::{OnLate, Retry, RetryOn, WarnAt};
+use crate::policy::settings::{OnLate, Retry, RetryOn, Severity, WarnAt};
 use crate::site::Kind;
 
 const fn secs(secs: u64) -> Option<Duration> {
@@ -136,6 +136,15 @@ fn a_huge_scale_does_not_overflow_and_a_tiny_one_leaves_a_limit() {
 fn guarded(text: &str, disable: &str) -> Vec<&'static str> {
     let set = load_with(text, &[("BACKSTOP_DISABLE", disable)]).unwrap();
     SITES.into_iter().filter(|site| site.kind() == Kind::TimeoutAsync && set.policy(site).enabled.value).map(Site::name).collect()
+}
+
+#[test]
+fn the_process_takes_the_escalation_of_the_defaults_where_it_has_none() {
+    let defaults = "[defaults]\nescalate = [ { after = 1, severity = \"error\" } ]\n";
+    let steps = |text: &str| load(text).unwrap().file.watchdog().escalate.value;
+    assert_eq!(steps("").len(), 0);
+    assert_eq!(steps(defaults)[0].severity, Severity::Error);
+    assert_eq!(steps(&format!("{defaults}[watchdog]\nescalate = []\n")), []);
 }
 
 #[test]

@@ -251,6 +251,23 @@ error: the policies were not loaded because of these 2 problems";
     assert_eq!(load(text).map(|_| ()).unwrap_err().to_string(), expected);
 }
 
+#[test]
+fn the_table_of_the_watchdog_is_as_strict_as_the_others() {
+    refused("[watchdog]\non_runtime_stal = \"abort\"\n", "2:1 `watchdog` has no key `on_runtime_stal`");
+    refused("[watchdog]\non_runtime_stall = \"exit\"\n", "2:20 `on_runtime_stall` must be one of `report` and `abort`, not `exit`");
+    refused("[watchdog]\nruntime_stalled_after = \"0s\"\n", "2:25 `runtime_stalled_after` must be longer than zero");
+    let escalate = "[watchdog]\nescalate = [ { after = 1, severity = \"error\", notify = [\"opps\"] } ]\n";
+    refused(escalate, "2:57 there is no channel `opps`");
+}
+
+#[test]
+fn a_stall_that_never_comes_cannot_end_the_process() {
+    let never = "`on_runtime_stall` is \"abort\", but with runtime_stalled_after = \"none\" no runtime is ever stalled";
+    let text = "[watchdog]\nruntime_stalled_after = \"none\"\non_runtime_stall = \"abort\"\n";
+    refused(text, &format!("3:1 {never}"));
+    assert_eq!(help(text), "write a duration, as in runtime_stalled_after = \"30s\"");
+}
+
 #[cfg(not(feature = "inject"))]
 #[test]
 fn a_fault_needs_a_program_with_fault_injection() {
