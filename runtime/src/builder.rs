@@ -6,7 +6,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::incident;
+use crate::incident::{self, DumpReason};
 #[cfg(feature = "prometheus")]
 use crate::metrics::exporter::{self, ExporterError};
 use crate::policy::{self, PolicyError};
@@ -30,6 +30,10 @@ use crate::serve::{ServeError, Server};
 pub struct Builder {
     policies: Option<PathBuf>,
     reports: Option<PathBuf>,
+    #[cfg(unix)]
+    dump_on_signal: Vec<i32>,
+    dump_on_panic: bool,
+    dump_at_exit: bool,
     #[cfg(feature = "prometheus")]
     prometheus: Option<String>,
 }
@@ -54,6 +58,31 @@ impl Builder {
         self
     }
 
+    /// Puts the flight recorder down ([`dump`](crate::dump)) whenever this signal comes, such as `libc::SIGUSR1`, within a second: into the
+    /// folder of [`reports`](Self::reports), or without one into the log.
+    ///
+    /// The signal's handler stores a number and nothing else; a handler that the program has set already is called too. A handler stays for
+    /// the rest of the process.
+    #[cfg(unix)]
+    pub fn dump_on_signal(mut self, signal: i32) -> Self {
+        self.dump_on_signal.push(signal);
+        self
+    }
+
+    /// Puts the flight recorder down whenever a thread panics, at most once in ten seconds; the panic waits for that, up to a second.
+    ///
+    /// The panic hook that is set when [`install`](Self::install) is called runs first; the text of the panic is not in the dump.
+    pub fn dump_on_panic(mut self) -> Self {
+        self.dump_on_panic = true;
+        self
+    }
+
+    /// Puts the flight recorder down when the [`Backstop`] is dropped, at the end of `main`.
+    pub fn dump_at_exit(mut self) -> Self {
+        self.dump_at_exit = true;
+        self
+    }
+
     /// Serves `/metrics` at this address, such as `127.0.0.1:9464`, from a thread of its own; port 0 takes a free one.
     ///
     /// A port alone, such as `9464`, means that port on loopback.
@@ -67,12 +96,16 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// If the policies have mistakes, the report folder cannot be made, the address is none or is taken, or another metrics recorder is
-    /// installed.
+    /// If the policies have mistakes, the report folder cannot be made, the signal is none that can be asked for, the address is none or is
+    /// taken, or another metrics recorder is installed.
     pub fn install(self) -> Result<Backstop, InstallError> {
         let policies = policy::load(self.policies.as_deref()).map_err(InstallError::Policies)?;
         if let Some(folder) = &self.reports {
             std::fs::create_dir_all(folder).map_err(|source| InstallError::Reports { folder: folder.clone(), source })?;
+        }
+        #[cfg(unix)]
+        for signal in self.dump_on_signal {
+            incident::demand::on_signal(signal).map_err(|source| InstallError::Signal { signal, source })?;
         }
         #[cfg(feature = "prometheus")]
         let server = match &self.prometheus {
@@ -82,9 +115,13 @@ impl Builder {
         if let Some(folder) = self.reports {
             incident::store_in(folder);
         }
+        if self.dump_on_panic {
+            incident::demand::on_panic();
+        }
         policy::install(policies);
         incident::start();
         Ok(Backstop {
+            dump_at_exit: self.dump_at_exit,
             #[cfg(feature = "prometheus")]
             server,
         })
@@ -101,11 +138,15 @@ fn serve(address: &str, policies: &policy::PolicySet) -> Result<Server, InstallE
     Ok(server)
 }
 
+/// How long the end of a program waits for its last report.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// Backstop at work. Dropping it waits a moment until all incidents are reported, and stops the metrics server; guards and policies stay in
 /// force.
 #[derive(Debug)]
 #[must_use = "dropping it stops the metrics server"]
 pub struct Backstop {
+    dump_at_exit: bool,
     #[cfg(feature = "prometheus")]
     server: Option<Server>,
 }
@@ -126,7 +167,10 @@ impl Backstop {
 
 impl Drop for Backstop {
     fn drop(&mut self) {
-        self.flush(Duration::from_secs(2));
+        self.flush(PATIENCE);
+        if self.dump_at_exit {
+            incident::demand::demand(DumpReason::Exit, PATIENCE);
+        }
     }
 }
 
@@ -140,6 +184,14 @@ pub enum InstallError {
     Reports {
         /// The folder.
         folder: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The signal for dumps cannot be asked for.
+    #[cfg(unix)]
+    Signal {
+        /// Its number.
+        signal: i32,
         /// Why.
         source: io::Error,
     },
@@ -159,6 +211,8 @@ impl fmt::Display for InstallError {
         match self {
             InstallError::Policies(error) => error.fmt(f),
             InstallError::Reports { folder, source } => write!(f, "cannot make the folder for reports `{}`: {source}", folder.display()),
+            #[cfg(unix)]
+            InstallError::Signal { signal, source } => write!(f, "cannot make dumps on signal {signal}: {source}"),
             #[cfg(feature = "prometheus")]
             InstallError::Address(address) => {
                 write!(f, "`{address}` is no address for metrics; write one with a port, such as `127.0.0.1:9464`, or a port alone")
@@ -175,6 +229,8 @@ impl Error for InstallError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             InstallError::Reports { source, .. } => Some(source),
+            #[cfg(unix)]
+            InstallError::Signal { source, .. } => Some(source),
             InstallError::Policies(error) => error.source(),
             #[cfg(feature = "prometheus")]
             InstallError::Serve(error) => error.source(),

@@ -31,7 +31,7 @@
 //! # From outside
 //!
 //! [`Builder`] puts policies, reports and metrics in force; without it the attributes work with built-in policies. [`snapshot`] shows the
-//! running calls as a tree, [`stats`] counts, [`incidents`] are the last reports, [`explain`] says which settings apply to a function and who
+//! running calls as a tree, [`dump`] what happened last too, [`stats`] counts, [`incidents`] are the last reports, [`explain`] says which settings apply to a function and who
 //! set them.
 //!
 //! # Features
@@ -82,7 +82,9 @@ pub use builder::{Backstop, Builder, InstallError};
 pub use device::{Migrate, Moves, Rebuild, Visitor, VisitorMut};
 pub use flight::{Beat, GuardedPoll, Node, Polling, RuntimeState, Tree, runtimes, snapshot};
 pub use guard::{Carried, Hold, beat, beat_with, cancelled, carry, carry_blocking, deadline, hold, is_cancelled, remaining};
-pub use incident::{FunctionProgress, Incident, IncidentId, IncidentKind, Pressure, Program, RecentEvent, SystemState, incidents};
+pub use incident::{
+    Dump, DumpReason, FunctionProgress, Incident, IncidentId, IncidentKind, Pressure, Program, RecentEvent, SystemState, dump, incidents,
+};
 pub use metrics::{FunctionStats, stats};
 pub use outcome::{Outcome, Rejection, TimeoutError, TimeoutKind};
 pub use policy::{Explanation, PolicyError, UnknownFunction, explain};

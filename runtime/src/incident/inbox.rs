@@ -3,7 +3,7 @@
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use super::{Finding, IncidentId};
+use super::{DumpReason, Finding, IncidentId};
 use crate::metrics::process;
 use crate::observe::Line;
 
@@ -17,6 +17,8 @@ pub(crate) enum Work {
     Again(IncidentId, Box<Finding>),
     /// What was reported is over.
     End(IncidentId),
+    /// Put the flight recorder down, and say when that is done.
+    Dump(DumpReason, SyncSender<()>),
     /// Log this.
     Line(Line),
     /// Say when everything before this is done.
@@ -41,6 +43,7 @@ fn inbox() -> &'static Inbox {
 pub(crate) fn post(work: Work) -> bool {
     let what = match work {
         Work::Finding(..) | Work::Again(..) | Work::End(_) => "incident",
+        Work::Dump(..) => "report",
         Work::Line(_) | Work::Flush(_) => "log",
     };
     let posted = inbox().sender.try_send(work).is_ok();

@@ -5,6 +5,8 @@
 
 mod abort;
 mod cause;
+pub(crate) mod demand;
+mod dump;
 mod episode;
 mod escalate;
 mod finding;
@@ -32,6 +34,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+pub use dump::{Dump, DumpReason, dump};
 pub(crate) use finding::Finding;
 pub use kept::incidents;
 pub use kind::IncidentKind;

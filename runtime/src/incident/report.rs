@@ -138,8 +138,8 @@ impl Incident {
             call: finding.call,
             calls,
             runtimes,
-            events: recorder::last(EVENTS).iter().map(|record| RecentEvent::of(record, finding.at)).collect(),
-            functions: recorder::progress().iter().take(FUNCTIONS).map(|progress| FunctionProgress::of(progress, now)).collect(),
+            events: events(EVENTS, finding.at),
+            functions: functions(FUNCTIONS, now),
             system,
             policy: rules::explain(finding.site),
             program: program::program(),
@@ -189,6 +189,16 @@ impl fmt::Display for Incident {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         render::text(self, f)
     }
+}
+
+/// The last `count` events, as seen from `now`.
+pub(super) fn events(count: usize, now: Tick) -> Vec<RecentEvent> {
+    recorder::last(count).iter().map(|record| RecentEvent::of(record, now)).collect()
+}
+
+/// The progress of the `count` most recently active functions.
+pub(super) fn functions(count: usize, now: Tick) -> Vec<FunctionProgress> {
+    recorder::progress().iter().take(count).map(|progress| FunctionProgress::of(progress, now)).collect()
 }
 
 impl RecentEvent {

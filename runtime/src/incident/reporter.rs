@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -16,7 +16,7 @@ use super::episode::{Episode, Episodes};
 use super::escalate::Escalator;
 use super::inbox::{self, Work};
 use super::standing::{News, Standing};
-use super::{Finding, Incident, IncidentId, abort, kept, rules, store};
+use super::{DumpReason, Finding, Incident, IncidentId, abort, demand, kept, rules, store};
 use crate::clock::Tick;
 use crate::metrics::{self, process, tally};
 use crate::notify;
@@ -92,6 +92,9 @@ impl Reporter {
 
     fn beat(&mut self) {
         survive(|| self.reloads.poll(Tick::now()));
+        if let Some(signal) = demand::signalled() {
+            survive(|| demand::make(DumpReason::Signal(signal)));
+        }
         self.beats += 1;
         if self.beats.is_multiple_of(2) {
             survive(flush_metrics);
@@ -112,11 +115,14 @@ impl Reporter {
             Work::Finding(id, finding) => self.report(id, *finding),
             Work::Again(id, finding) => again(id, *finding),
             Work::End(id) => self.standing.end(id, Tick::now()),
+            Work::Dump(reason, done) => {
+                demand::make(reason);
+                answer(&done);
+            }
             Work::Line(line) => line.log(),
             Work::Flush(done) => {
                 self.close(Tick::NEVER);
-                // Nobody may be waiting any more.
-                let _ = done.try_send(());
+                answer(&done);
             }
         }
     }
@@ -156,6 +162,11 @@ impl Reporter {
             }
         }
     }
+}
+
+/// Says that something is done; nobody may be waiting any more.
+fn answer(done: &SyncSender<()>) {
+    let _ = done.try_send(());
 }
 
 /// Brings the report of what lasts up to date; one that is not kept any more stays as it is.
@@ -216,7 +227,7 @@ fn count(finding: &Finding, severity: Severity) {
 fn save(incident: &mut Incident) {
     let Some(folder) = store::folder() else { return };
     let path = store::path(&folder, incident);
-    match store::write(&path, incident, store::KEPT) {
+    match store::write(&path, &incident.to_string(), &incident.to_json(), store::KEPT) {
         Ok(()) => incident.report = Some(path),
         Err(error) => {
             process::drop_one("report");

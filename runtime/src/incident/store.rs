@@ -1,17 +1,21 @@
-//! Reports on disk: a text and a JSON file for each incident, in a folder that keeps the newest.
+//! Reports on disk: a text and a JSON file for each incident and each dump, in a folder that keeps the newest of both.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
-use super::Incident;
+use serde_json::Value;
+
+use super::{Incident, Program};
 
 /// So many incidents are kept; older ones are deleted.
 pub(super) const KEPT: usize = 100;
 /// Report files, and only those, are named like this.
-const PREFIX: &str = "incident-";
+const INCIDENT: &str = "incident-";
+const DUMP: &str = "dump-";
 
 /// The folder that `Builder::reports` named. Locked for a moment by the reporter's thread and by `install`.
 static FOLDER: Mutex<Option<PathBuf>> = Mutex::new(None);
@@ -26,22 +30,38 @@ pub(super) fn folder() -> Option<PathBuf> {
     FOLDER.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
-/// The path of an incident's text report in `folder`. Names sort by time, then by number; the process id keeps two programs
-/// that share a folder apart.
+/// The path of an incident's text report in `folder`.
 pub(super) fn path(folder: &Path, incident: &Incident) -> PathBuf {
-    let time = humantime::format_rfc3339_seconds(incident.time).to_string().replace([':', '-'], "");
-    folder.join(format!("{PREFIX}{time}-{}-{:06}.txt", incident.program.pid, incident.id.0))
+    named(folder, INCIDENT, incident.time, &incident.program, incident.id.0)
 }
 
-/// Writes both files, each whole or not at all, and deletes what is beyond `keep`.
-pub(super) fn write(text_path: &Path, incident: &Incident, keep: usize) -> io::Result<()> {
+/// The path of a dump's text in `folder`.
+pub(super) fn dump_path(folder: &Path, time: SystemTime, program: &Program) -> PathBuf {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    named(folder, DUMP, time, program, NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Names sort by time, then by number; the process id keeps two programs that share a folder apart.
+fn named(folder: &Path, prefix: &str, time: SystemTime, program: &Program, number: u64) -> PathBuf {
+    let time = humantime::format_rfc3339_seconds(time).to_string().replace([':', '-'], "");
+    folder.join(format!("{prefix}{time}-{}-{number:06}.txt", program.pid))
+}
+
+/// Writes both files, each whole or not at all, and deletes what is beyond `keep` of the same kind.
+pub(super) fn write(text_path: &Path, text: &str, json: &Value, keep: usize) -> io::Result<()> {
     let folder = text_path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder)?;
-    let json = serde_json::to_string_pretty(&incident.to_json()).map_err(io::Error::other)?;
-    replace(text_path, incident.to_string().as_bytes())?;
+    let json = serde_json::to_string_pretty(json).map_err(io::Error::other)?;
+    // The text comes last: who sees it finds the other beside it.
     replace(&text_path.with_extension("json"), json.as_bytes())?;
+    replace(text_path, text.as_bytes())?;
     sync(folder)?;
-    prune(folder, keep)
+    prune(folder, prefix(text_path), keep)
+}
+
+fn prefix(path: &Path) -> &'static str {
+    let is_dump = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(DUMP));
+    if is_dump { DUMP } else { INCIDENT }
 }
 
 /// Writes under another name first: a reader never sees half a file.
@@ -60,9 +80,9 @@ fn sync(folder: &Path) -> io::Result<()> {
     if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
 }
 
-/// Deletes the oldest incidents. Other files in the folder are left alone.
-fn prune(folder: &Path, keep: usize) -> io::Result<()> {
-    let mut reports: Vec<(SystemTime, PathBuf)> = fs::read_dir(folder)?.flatten().filter_map(|entry| aged(&entry)).collect();
+/// Deletes the oldest reports. Other files in the folder are left alone.
+fn prune(folder: &Path, prefix: &str, keep: usize) -> io::Result<()> {
+    let mut reports: Vec<(SystemTime, PathBuf)> = fs::read_dir(folder)?.flatten().filter_map(|entry| aged(&entry, prefix)).collect();
     reports.sort();
     let excess = reports.len().saturating_sub(keep);
     for (_, report) in reports.drain(..excess) {
@@ -73,9 +93,9 @@ fn prune(folder: &Path, keep: usize) -> io::Result<()> {
 }
 
 /// A text report and its age; times that cannot be read count as old.
-fn aged(entry: &fs::DirEntry) -> Option<(SystemTime, PathBuf)> {
+fn aged(entry: &fs::DirEntry, prefix: &str) -> Option<(SystemTime, PathBuf)> {
     let name = entry.file_name().into_string().ok()?;
-    let ours = name.starts_with(PREFIX) && name.ends_with(".txt");
+    let ours = name.starts_with(prefix) && name.ends_with(".txt");
     let time = || entry.metadata().and_then(|metadata| metadata.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
     ours.then(|| (time(), entry.path()))
 }
@@ -85,6 +105,10 @@ mod tests {
     use super::super::IncidentKind;
     use super::super::testing::{folder, incident};
     use super::*;
+
+    fn save(path: &Path, incident: &Incident, keep: usize) -> io::Result<()> {
+        write(path, &incident.to_string(), &incident.to_json(), keep)
+    }
 
     fn names(folder: &Path) -> Vec<String> {
         let mut names: Vec<String> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
@@ -96,12 +120,13 @@ mod tests {
     fn the_folder_keeps_the_newest_pairs_and_foreign_files() {
         let folder = folder("bounded");
         fs::write(folder.join("notes.txt"), "mine").unwrap();
+        crate::dump().write_to(&folder).unwrap();
         for id in 1..=12 {
             let incident = incident(id, IncidentKind::Limit);
-            write(&path(&folder, &incident), &incident, 5).unwrap();
+            save(&path(&folder, &incident), &incident, 5).unwrap();
         }
         let names = names(&folder);
-        assert_eq!(names.len(), 11, "{names:?}");
+        assert_eq!(names.len(), 10 + 2 + 1, "{names:?}");
         assert!(names.contains(&"notes.txt".to_owned()));
         for id in 8..=12 {
             assert!(names.iter().any(|name| name.ends_with(&format!("{id:06}.json"))), "{id}: {names:?}");
@@ -115,8 +140,9 @@ mod tests {
         let incident = incident(1, IncidentKind::Limit);
         let path = path(&folder, &incident);
         fs::create_dir_all(path.join("in the way")).unwrap();
-        assert!(write(&path, &incident, 5).is_err());
-        assert_eq!(names(&folder).len(), 1);
+        assert!(save(&path, &incident, 5).is_err());
+        let names = names(&folder);
+        assert!(!names.iter().any(|name| name.ends_with(".part")), "{names:?}");
         fs::remove_dir_all(folder).unwrap();
     }
 
@@ -125,7 +151,7 @@ mod tests {
         let folder = folder("pair");
         let incident = incident(7, IncidentKind::Idle);
         let path = path(&folder, &incident);
-        write(&path, &incident, 5).unwrap();
+        save(&path, &incident, 5).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), incident.to_string());
         let json: serde_json::Value = serde_json::from_str(&fs::read_to_string(path.with_extension("json")).unwrap()).unwrap();
         assert_eq!(json, incident.to_json());

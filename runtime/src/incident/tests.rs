@@ -96,6 +96,15 @@ fn a_report_of_every_kind_keeps_to_the_published_schema() {
     assert!(check(&schema, &wrong, "report").is_err());
 }
 
+#[test]
+fn a_dump_keeps_to_its_schema_whose_parts_are_those_of_a_report() {
+    let (dump, incident) = (schema::dump(), schema::incident());
+    check(&dump, &crate::dump().to_json(), "dump").unwrap();
+    for part in ["calls", "runtimes", "events", "functions", "system", "program"] {
+        assert_eq!(dump["properties"][part], incident["properties"][part], "{part}");
+    }
+}
+
 fn finding_json() -> Value {
     Incident::join(IncidentId(1), finding(IncidentKind::Limit), Severity::Error).to_json()
 }

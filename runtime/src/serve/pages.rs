@@ -15,7 +15,7 @@ use crate::metrics::exporter;
 const METRICS: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
-const INDEX: &str = "Backstop\n\n/metrics  the metrics in Prometheus' text format\n/calls    the guarded calls that run now\n";
+const INDEX: &str = "Backstop\n\n/metrics  the metrics in Prometheus' text format\n/calls    the guarded calls that run now\n/dump     those, what happened last, and the host\n";
 
 type Answer = Response<Full<Bytes>>;
 
@@ -35,6 +35,7 @@ fn page(method: &Method, path: &str) -> Answer {
         "/" => text(StatusCode::OK, TEXT, INDEX.to_owned()),
         "/metrics" => text(StatusCode::OK, METRICS, exporter::render()),
         "/calls" => text(StatusCode::OK, TEXT, calls()),
+        "/dump" => text(StatusCode::OK, TEXT, incident::dump().to_string()),
         _ => text(StatusCode::NOT_FOUND, TEXT, format!("nothing here\n\n{INDEX}")),
     }
 }

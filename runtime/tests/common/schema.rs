@@ -8,6 +8,11 @@ pub fn incident() -> Value {
     read("incident.schema.json")
 }
 
+/// The schema of dumps.
+pub fn dump() -> Value {
+    read("dump.schema.json")
+}
+
 fn read(name: &str) -> Value {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/src/reference").join(name);
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()

@@ -16,7 +16,14 @@ use tokio::runtime::{Builder, Runtime};
 pub fn run(kind: &str, folder: &Path) -> ExitCode {
     let policies = folder.join("backstop.toml");
     std::fs::write(&policies, POLICIES).unwrap();
-    let _backstop = backstop::Builder::new().policies(policies).reports(folder.join("reports")).install().unwrap();
+    let builder = backstop::Builder::new().policies(policies).reports(folder.join("reports"));
+    let builder = match kind {
+        "signal" => builder.dump_on_signal(SIGUSR1),
+        "panics" => builder.dump_on_panic(),
+        "total" => builder.dump_at_exit(),
+        _ => builder,
+    };
+    let _backstop = builder.install().unwrap();
     let runtime = Builder::new_multi_thread().worker_threads(2).thread_name("worker").enable_all().build().unwrap();
     let ended = match kind {
         "waits" => on(&runtime, outer()),
@@ -28,6 +35,7 @@ pub fn run(kind: &str, folder: &Path) -> ExitCode {
         "orphan" => until_over(IncidentKind::Orphan, on(&runtime, outlives_its_caller())),
         "late" => on(&runtime, comes_late()),
         "panics" => on(&runtime, panics()),
+        "signal" => on(&runtime, hangs()),
         _ => panic!("there is no stall {kind}"),
     };
     match ended {
@@ -44,6 +52,9 @@ blocked_after = "200ms"
 total = "2500ms"
 retry = { attempts = 9, initial = "none" }
 "#;
+
+/// Linux and BSD give it different numbers.
+pub const SIGUSR1: i32 = if cfg!(target_os = "linux") { 10 } else { 30 };
 
 /// Runs the call on a worker, as a task.
 fn on(runtime: &Runtime, call: impl Future<Output = io::Result<()>> + Send + 'static) -> io::Result<()> {
@@ -133,6 +144,12 @@ async fn comes_late() -> io::Result<()> {
 async fn panics() -> io::Result<()> {
     tokio::task::yield_now().await;
     panic!("on purpose");
+}
+
+#[timeout_async(secs = 600, name = "stall.hangs")]
+async fn hangs() -> io::Result<()> {
+    println!("hanging");
+    std::future::pending().await
 }
 
 /// Goes on stalling until the report is there.

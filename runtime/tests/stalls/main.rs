@@ -22,6 +22,8 @@ struct Left {
     status: ExitStatus,
     text: String,
     json: Value,
+    /// The last dump, where one was made.
+    dump: Option<Value>,
 }
 
 /// The other tests run this one, as a process of its own.
@@ -39,34 +41,68 @@ fn stall(name: &str, kind: &str) -> Left {
 }
 
 fn stall_until(name: &str, kind: &str, end: impl FnOnce(&mut Child, &Path) -> ExitStatus) -> Left {
+    let folder = folder(name);
+    let status = end(&mut start(name, &folder), &folder);
+    let log = fs::read_to_string(folder.join("log")).unwrap();
+    let report = report(&folder, kind).unwrap_or_else(|| panic!("no report of kind {kind}; {status}:\n{log}"));
+    let json = parsed(&report);
+    schema::check(&schema::incident(), &json, "report").unwrap();
+    let text = fs::read_to_string(report).unwrap().replace(folder.to_str().unwrap(), "FOLDER");
+    let dump = texts(&folder, "dump-").pop().map(|dump| parsed(&dump));
+    fs::remove_dir_all(folder).unwrap();
+    Left { status, text, json, dump }
+}
+
+/// A new folder for what one process leaves.
+fn folder(name: &str) -> PathBuf {
     let folder = std::env::temp_dir().join(format!("backstop-stall-{name}-{}", std::process::id()));
     fs::create_dir_all(folder.join("reports")).unwrap();
+    folder
+}
+
+/// Starts the process that stalls; what it prints goes to `log`.
+fn start(name: &str, folder: &Path) -> Child {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", "stalling", "--ignored", "--nocapture"]).env("STALL", name).env("STALL_FOLDER", &folder);
+    command.args(["--exact", "stalling", "--ignored", "--nocapture"]).env("STALL", name).env("STALL_FOLDER", folder);
     for variable in ["BACKSTOP_CONFIG", "BACKSTOP_DISABLE", "BACKSTOP_TIMEOUT_SCALE", "BACKSTOP_INJECT"] {
         command.env_remove(variable);
     }
     let log = fs::File::create(folder.join("log")).unwrap();
-    let mut child = command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
-    let status = end(&mut child, &folder);
-    let log = fs::read_to_string(folder.join("log")).unwrap();
-    let report = report(&folder, kind).unwrap_or_else(|| panic!("no report of kind {kind}; {status}:\n{log}"));
-    let json: Value = serde_json::from_str(&fs::read_to_string(report.with_extension("json")).unwrap()).unwrap();
-    schema::check(&schema::incident(), &json, "report").unwrap();
-    let text = fs::read_to_string(report).unwrap().replace(folder.to_str().unwrap(), "FOLDER");
-    fs::remove_dir_all(folder).unwrap();
-    Left { status, text, json }
+    command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap()
 }
 
 /// The first report of a kind.
 fn report(folder: &Path, kind: &str) -> Option<PathBuf> {
+    texts(folder, "incident-").into_iter().find(|path| parsed(path)["kind"] == kind)
+}
+
+/// The texts in the folder for reports whose names begin like this; a text that is there is whole, and so is the JSON beside it.
+fn texts(folder: &Path, prefix: &str) -> Vec<PathBuf> {
     let reports = fs::read_dir(folder.join("reports")).unwrap().map(|entry| entry.unwrap().path());
     let mut texts: Vec<PathBuf> = reports.filter(|path| path.extension().is_some_and(|extension| extension == "txt")).collect();
+    texts.retain(|path| path.file_name().unwrap().to_str().unwrap().starts_with(prefix));
     texts.sort();
-    texts.into_iter().find(|path| {
-        let json = fs::read_to_string(path.with_extension("json")).unwrap_or_default();
-        serde_json::from_str::<Value>(&json).is_ok_and(|json| json["kind"] == kind)
-    })
+    texts
+}
+
+fn parsed(text: &Path) -> Value {
+    serde_json::from_str(&fs::read_to_string(text.with_extension("json")).unwrap()).unwrap()
+}
+
+/// Waits until the process has got that far, or has ended.
+fn wait(child: &mut Child, far: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !far() && child.try_wait().unwrap().is_none() && began.elapsed() < LONG {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Kills a process that hangs for ever.
+fn killed(child: &mut Child) -> ExitStatus {
+    child.kill().unwrap();
+    let status = child.wait().unwrap();
+    assert_eq!(status.signal(), Some(9), "it hangs for ever");
+    status
 }
 
 /// Compares the head of a report and its running calls with the record, numbers masked.
@@ -139,6 +175,10 @@ fn a_call_whose_attempts_use_up_its_time() {
     assert!(left.json["set_by"].as_str().unwrap().contains("backstop.toml:6"), "{}", left.text);
     let events = left.json["events"].as_array().unwrap();
     assert!(events.iter().any(|event| event["what"] == "retrying" && event["function"] == "stall.total"), "{}", left.text);
+    let dump = dump(&left);
+    assert_eq!(dump["reason"], "the program ends");
+    let finished = |event: &&Value| event["what"] == "finished" && event["function"] == "stall.total" && event["detail"] == "timeout";
+    assert_eq!(dump["events"].as_array().unwrap().iter().filter(finished).count(), 1, "{dump}");
     assert_recorded!(left);
 }
 
@@ -172,14 +212,9 @@ fn a_body_that_spins() {
 #[test]
 fn a_deadlock_is_reported_while_it_lasts() {
     let left = stall_until("deadlock", "blocked", |child, folder| {
-        let began = Instant::now();
-        while report(folder, "blocked").is_none() && child.try_wait().unwrap().is_none() && began.elapsed() < LONG {
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        child.kill().unwrap();
-        child.wait().unwrap()
+        wait(child, || report(folder, "blocked").is_some());
+        killed(child)
     });
-    assert_eq!(left.status.signal(), Some(9), "it hangs for ever");
     assert_blocked(&left, "deadlock");
     assert!(left.json["resolved"].is_null(), "{}", left.text);
     assert_recorded!(left);
@@ -212,4 +247,35 @@ fn a_body_that_panics() {
     assert_eq!(left.status.code(), Some(101), "{}", left.text);
     assert_whole(&left, "stall.panics");
     assert_recorded!(left);
+    let dump = dump(&left);
+    assert!(dump["reason"].as_str().unwrap().starts_with("panic at runtime/tests/stalls/child.rs:"), "{dump}");
+    assert!(calls(dump).contains(&"stall.panics"), "it is made before the panic goes on: {dump}");
+}
+
+/// The dump that the process left, which keeps to its schema.
+fn dump(left: &Left) -> &Value {
+    let dump = left.dump.as_ref().expect("a dump");
+    schema::check(&schema::dump(), dump, "dump").unwrap();
+    dump
+}
+
+/// The functions of the running calls.
+fn calls(json: &Value) -> Vec<&str> {
+    json["calls"].as_array().unwrap().iter().map(|call| call["function"].as_str().unwrap()).collect()
+}
+
+#[test]
+fn a_program_that_hangs_tells_on_a_signal_what_it_does() {
+    let folder = folder("signal");
+    let mut child = start("signal", &folder);
+    wait(&mut child, || fs::read_to_string(folder.join("log")).unwrap().contains("hanging"));
+    let signal = ["-USR1".to_owned(), child.id().to_string()];
+    assert!(Command::new("kill").args(signal).status().unwrap().success());
+    wait(&mut child, || !texts(&folder, "dump-").is_empty());
+    killed(&mut child);
+    let dump = parsed(&texts(&folder, "dump-")[0]);
+    schema::check(&schema::dump(), &dump, "dump").unwrap();
+    assert_eq!(dump["reason"], format!("signal {}", child::SIGUSR1));
+    assert_eq!(calls(&dump), ["stall.hangs"]);
+    fs::remove_dir_all(folder).unwrap();
 }

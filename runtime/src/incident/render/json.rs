@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use serde_json::{Value, json};
 
 use crate::flight::{GuardedPoll, Node, RuntimeState, Tree};
-use crate::incident::{FunctionProgress, Incident, Program, RecentEvent, SystemState};
+use crate::incident::{Dump, FunctionProgress, Incident, Program, RecentEvent, SystemState};
 
 pub(in crate::incident) fn json(incident: &Incident) -> Value {
     json!({
@@ -38,6 +38,20 @@ pub(in crate::incident) fn json(incident: &Incident) -> Value {
         "system": system(&incident.system),
         "policy": incident.policy,
         "program": program(&incident.program),
+    })
+}
+
+pub(in crate::incident) fn dump(dump: &Dump) -> Value {
+    json!({
+        "version": 1,
+        "reason": dump.reason.to_string(),
+        "time": time(dump.time),
+        "calls": calls(&dump.calls),
+        "runtimes": dump.runtimes.iter().map(runtime).collect::<Vec<_>>(),
+        "events": dump.events.iter().map(event).collect::<Vec<_>>(),
+        "functions": dump.functions.iter().map(function).collect::<Vec<_>>(),
+        "system": system(&dump.system),
+        "program": program(&dump.program),
     })
 }
 

@@ -4,6 +4,6 @@ mod json;
 mod text;
 mod tree;
 
-pub(super) use json::json;
-pub(super) use text::{brief, summary, text};
+pub(super) use json::{dump as dump_json, json};
+pub(super) use text::{brief, dump as dump_text, summary, text};
 pub(crate) use tree::tree;

@@ -2,8 +2,8 @@
 
 use std::fmt::{self, Write};
 
-use crate::flight::RuntimeState;
-use crate::incident::{FunctionProgress, Incident, IncidentKind, RecentEvent, SystemState};
+use crate::flight::{RuntimeState, Tree};
+use crate::incident::{Dump, FunctionProgress, Incident, IncidentKind, Program, RecentEvent, SystemState};
 use crate::spell::{bytes, spell};
 
 /// One line: what, where, how long.
@@ -31,27 +31,39 @@ pub(in crate::incident) fn summary(incident: &Incident) -> String {
 /// What, where and why, and which program; without the evidence.
 pub(in crate::incident) fn brief(incident: &Incident, out: &mut dyn Write) -> fmt::Result {
     head(incident, out)?;
-    program(incident, out)
+    program(&incident.program, out)
 }
 
 /// The whole report.
 pub(in crate::incident) fn text(incident: &Incident, out: &mut dyn Write) -> fmt::Result {
     head(incident, out)?;
-    writeln!(out, "\nRunning calls")?;
-    super::tree(&incident.calls, incident.call, out)?;
-    writeln!(out, "\nRuntimes")?;
+    calls(&incident.calls, incident.call, out)?;
     runtimes(&incident.runtimes, out)?;
-    writeln!(out, "\nLast events")?;
     events(&incident.events, out)?;
-    writeln!(out, "\nFunctions")?;
     functions(&incident.functions, out)?;
-    writeln!(out, "\nSystem")?;
     system(&incident.system, out)?;
     if let Some(policy) = &incident.policy {
         writeln!(out, "\nPolicy in force")?;
         policy.lines().try_for_each(|line| writeln!(out, "  {line}"))?;
     }
-    program(incident, out)
+    program(&incident.program, out)
+}
+
+/// A whole dump.
+pub(in crate::incident) fn dump(dump: &Dump, out: &mut dyn Write) -> fmt::Result {
+    writeln!(out, "Dump: {}", dump.reason)?;
+    writeln!(out, "  time     {}", humantime::format_rfc3339_millis(dump.time))?;
+    calls(&dump.calls, None, out)?;
+    runtimes(&dump.runtimes, out)?;
+    events(&dump.events, out)?;
+    functions(&dump.functions, out)?;
+    system(&dump.system, out)?;
+    program(&dump.program, out)
+}
+
+fn calls(tree: &Tree, marked: Option<u64>, out: &mut dyn Write) -> fmt::Result {
+    writeln!(out, "\nRunning calls")?;
+    super::tree(tree, marked, out)
 }
 
 fn head(incident: &Incident, out: &mut dyn Write) -> fmt::Result {
@@ -82,6 +94,7 @@ fn head(incident: &Incident, out: &mut dyn Write) -> fmt::Result {
 }
 
 fn runtimes(runtimes: &[RuntimeState], out: &mut dyn Write) -> fmt::Result {
+    writeln!(out, "\nRuntimes")?;
     if runtimes.is_empty() {
         return writeln!(out, "  none of tokio's is known");
     }
@@ -90,6 +103,7 @@ fn runtimes(runtimes: &[RuntimeState], out: &mut dyn Write) -> fmt::Result {
 }
 
 fn events(events: &[RecentEvent], out: &mut dyn Write) -> fmt::Result {
+    writeln!(out, "\nLast events")?;
     if events.is_empty() {
         return writeln!(out, "  none");
     }
@@ -107,6 +121,7 @@ fn events(events: &[RecentEvent], out: &mut dyn Write) -> fmt::Result {
 }
 
 fn functions(functions: &[FunctionProgress], out: &mut dyn Write) -> fmt::Result {
+    writeln!(out, "\nFunctions")?;
     if functions.is_empty() {
         return writeln!(out, "  none was called");
     }
@@ -120,6 +135,7 @@ fn functions(functions: &[FunctionProgress], out: &mut dyn Write) -> fmt::Result
 }
 
 fn system(system: &SystemState, out: &mut dyn Write) -> fmt::Result {
+    writeln!(out, "\nSystem")?;
     let missing = || "not available on this platform".to_owned();
     let load = system.load.map(|[one, five, fifteen]| format!("{one:.2} {five:.2} {fifteen:.2}"));
     let memory = system.memory_available.zip(system.memory_total);
@@ -142,8 +158,7 @@ fn system(system: &SystemState, out: &mut dyn Write) -> fmt::Result {
     rows.into_iter().try_for_each(|(name, value)| writeln!(out, "  {name:<9} {}", value.unwrap_or_else(missing)))
 }
 
-fn program(incident: &Incident, out: &mut dyn Write) -> fmt::Result {
-    let program = &incident.program;
+fn program(program: &Program, out: &mut dyn Write) -> fmt::Result {
     let build = program.build_id.as_deref().unwrap_or("none");
     let profile = if program.debug { "debug" } else { "release" };
     writeln!(out, "\nProgram")?;
