@@ -10,6 +10,7 @@ use std::sync::Once;
 use std::task::{Context, Poll};
 
 use super::classify;
+use super::failure::text_of;
 use super::torch::{self, Autocast};
 
 /// Where an attempt runs.
@@ -164,9 +165,4 @@ fn is_silent(panic: &PanicHookInfo<'_>) -> bool {
 
 fn is_fault(payload: &(dyn Any + Send)) -> bool {
     classify::of_panic(payload).is_some()
-}
-
-/// The text of a panic.
-pub(crate) fn text_of(payload: &(dyn Any + Send)) -> Option<&str> {
-    payload.downcast_ref::<String>().map(String::as_str).or_else(|| payload.downcast_ref::<&str>().copied())
 }

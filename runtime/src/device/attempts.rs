@@ -18,10 +18,13 @@ use std::ops::ControlFlow;
 use super::Returns;
 use super::argument::{Arguments, Lent};
 use super::attempt::{self, Ended, Place};
-use super::call::{self, Begun, Call, Failure, Judged, OnCpu};
+use super::call::{Begun, Call};
 use super::counted::Counted;
+use super::failure::{self, Failure};
+use super::judge::Judged;
+use super::on_cpu::OnCpu;
 use super::result::{Errors, Tensors};
-use super::{caught, opaque};
+use super::{caught, inject, opaque};
 use crate::site::Site;
 
 /// Begins a call of an asynchronous function.
@@ -46,17 +49,15 @@ where
     T: Tensors<R>,
 {
     let counted = Counted::new(site);
-    let stage = match Call::begin(site, names, arguments) {
+    let mut call = Call::new(site, names);
+    let stage = match call.begin(arguments) {
         Begun::Plain => Stage::Plain(arguments),
         Begun::Unseen => Stage::Unseen(names, arguments),
-        Begun::Lost(cause) => Stage::Answered(call::fail(returns.errors, cause), arguments),
-        Begun::Device(call) => Stage::Device(call, arguments),
-        Begun::Cpu(mut call, fault) => {
+        Begun::Lost(cause) => Stage::Answered(failure::fail(returns.errors, cause), arguments),
+        Begun::Device => Stage::Device(call, arguments),
+        Begun::Cpu(fault) => {
             let first = fault.map(|fault| Failure::foreseen(returns.errors, fault));
-            match call.migrated(returns.errors, first, arguments) {
-                Ok((migration, first)) => Stage::Cpu(Box::new(OnCpu::new(call, arguments, migration)), first),
-                Err(returned) => Stage::Answered(returned, arguments),
-            }
+            Stage::on_cpu(call, returns.errors, first, arguments)
         }
     };
     Attempts { site, returns, stage, copies: A::Copies::default(), counted }
@@ -74,15 +75,25 @@ pub struct Attempts<'c, A: Arguments, R, E, T> {
     counted: Counted,
 }
 
+#[allow(clippy::large_enum_variant, reason = "the large one is that of every call that goes well: a box would cost it an allocation")]
 enum Stage<'c, A: Arguments, R> {
     /// As the bare call.
     Plain(&'c mut A),
     /// As the bare call too; if a device fails it, the names of its arguments are needed.
     Unseen(&'static [&'static str], &'c mut A),
     Device(Call, &'c mut A),
-    Cpu(Box<OnCpu<'c, A>>, Option<Failure<R>>),
+    Cpu(Box<OnCpu<'c, A, R>>),
     /// No attempt can be made: what the caller gets.
     Answered(R, &'c mut A),
+}
+
+impl<'c, A: Arguments, R> Stage<'c, A, R> {
+    fn on_cpu<E: Errors<R>>(call: Call, errors: E, first: Option<Failure<R>>, arguments: &'c mut A) -> Self {
+        match OnCpu::begin(call, errors, first, arguments) {
+            Ok(there) => Self::Cpu(Box::new(there)),
+            Err(unmoved) => Self::Answered(unmoved.returned, unmoved.arguments),
+        }
+    }
 }
 
 /// One attempt to be made.
@@ -111,7 +122,7 @@ where
             Stage::Plain(arguments) => (Kind::Plain, arguments.give()),
             Stage::Unseen(_, arguments) => (Kind::Unseen, arguments.give()),
             Stage::Device(_, arguments) => (Kind::At(Place::Device), arguments.lend()),
-            Stage::Cpu(there, _) => (Kind::At(Place::Cpu), there.lend(&mut self.copies)),
+            Stage::Cpu(there) => (Kind::At(Place::Cpu), there.lend(&mut self.copies)),
             Stage::Answered(_, arguments) => (Kind::None, arguments.lend()),
         };
         (Attempt { site: self.site, errors: self.returns.errors, kind }, lent)
@@ -122,20 +133,17 @@ where
         let Self { site, returns, stage, copies, counted } = self;
         let returned = match (stage, ended) {
             (Stage::Answered(returned, _), _) => returned,
-            (Stage::Cpu(there, first), Some(ended)) => there.settle(returns, ended, first),
+            (Stage::Cpu(there), Some(ended)) => there.settle(returns, ended),
             (Stage::Plain(_), Some(ended)) => ended.value(),
             (Stage::Unseen(names, arguments), Some(ended)) => {
                 opaque::value(opaque::explain(site, names, returns.errors, ended.result, arguments))
             }
-            (Stage::Device(mut call, arguments), Some(ended)) => match call.judge(returns.errors, ended, arguments) {
+            (Stage::Device(call, arguments), Some(ended)) => match call.judge(returns.errors, ended, arguments) {
                 Judged::Done(returned) => returned,
-                Judged::Again(failure) => match call.migrated(returns.errors, Some(failure), arguments) {
-                    Ok((migration, first)) => {
-                        let stage = Stage::Cpu(Box::new(OnCpu::new(call, arguments, migration)), first);
-                        return ControlFlow::Continue(Self { site, returns, stage, copies, counted });
-                    }
-                    Err(returned) => returned,
-                },
+                Judged::Again(failure) => {
+                    let stage = Stage::on_cpu(call, returns.errors, Some(failure), arguments);
+                    return ControlFlow::Continue(Self { site, returns, stage, copies, counted });
+                }
             },
             (stage, None) => return ControlFlow::Continue(Self { site, returns, stage, copies, counted }),
         };
@@ -158,7 +166,7 @@ impl<E> Attempt<E> {
             Kind::At(Place::Cpu) => Some(attempt::poll(Place::Cpu, body).await),
             Kind::At(Place::Device) => {
                 let body = async {
-                    match call::inject(self.site, self.errors) {
+                    match inject::in_turn(self.site, self.errors).await {
                         Some(injected) => injected,
                         None => body.await,
                     }

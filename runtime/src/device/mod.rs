@@ -1,6 +1,7 @@
 //! One device fallback: the story.
 //!
-//! [`route`](Call::begin) → notes → the body → [`classify`] → [migrate](moving) → the body on the CPU → results home → event.
+//! [notes](survey), [route](call) → [the body](attempt) → [is it the device's fault?](classify) → [may it be tried again?](judge) →
+//! [migrate](moving) → [the body on the CPU, results home](on_cpu) → event.
 //!
 //! Tensors that are on the CPU already are no business of this module: such a call is the bare call.
 
@@ -11,15 +12,24 @@ mod call;
 mod caught;
 mod classify;
 mod counted;
+mod failure;
 mod field;
 mod health;
+#[cfg(feature = "inject")]
+mod inject;
+#[cfg(not(feature = "inject"))]
+#[path = "inject/none.rs"]
+mod inject;
+mod judge;
 mod migrate;
 mod moving;
+mod on_cpu;
 mod opaque;
 mod preflight;
 mod result;
 mod routes;
 mod snapshot;
+mod survey;
 mod torch;
 
 pub use argument::{Again, Argument, Arguments, Bind, ByClone, ByMigrate, ByReference, ByRefs, BySkipped, BySlice, ByValue, Lent, Of, of};
@@ -31,8 +41,11 @@ pub use result::{
 };
 
 use attempt::Place;
-use call::{Begun, Call, Failure, Judged, OnCpu};
+use call::{Begun, Call};
 use counted::Counted;
+use failure::Failure;
+use judge::Judged;
+use on_cpu::OnCpu;
 
 use crate::site::Site;
 
@@ -61,19 +74,20 @@ where
     F: for<'x> FnMut(Lent<'x, A>) -> R,
 {
     let counted = Counted::new(site);
-    let returned = match Call::begin(site, names, &mut arguments) {
+    let mut call = Call::new(site, names);
+    let returned = match call.begin(&mut arguments) {
         Begun::Plain => body(arguments.give()),
         Begun::Unseen => {
             let result = caught::run(|| body(arguments.give()));
             opaque::value(opaque::explain(site, names, returns.errors, result, &arguments))
         }
-        Begun::Lost(cause) => call::fail(returns.errors, cause),
-        Begun::Cpu(call, fault) => {
+        Begun::Lost(cause) => failure::fail(returns.errors, cause),
+        Begun::Cpu(fault) => {
             let first = fault.map(|fault| Failure::foreseen(returns.errors, fault));
             on_cpu(call, returns, &mut arguments, first, &mut body)
         }
-        Begun::Device(call) => {
-            let ended = attempt::run(Place::Device, || call::inject(site, returns.errors).unwrap_or_else(|| body(arguments.lend())));
+        Begun::Device => {
+            let ended = attempt::run(Place::Device, || inject::at_once(site, returns.errors).unwrap_or_else(|| body(arguments.lend())));
             match call.judge(returns.errors, ended, &mut arguments) {
                 Judged::Done(returned) => returned,
                 Judged::Again(failure) => on_cpu(call, returns, &mut arguments, Some(failure), &mut body),
@@ -84,19 +98,19 @@ where
     returned
 }
 
-fn on_cpu<A, R, E, T, F>(mut call: Call, returns: Returns<E, T>, arguments: &mut A, first: Option<Failure<R>>, body: &mut F) -> R
+fn on_cpu<A, R, E, T, F>(call: Call, returns: Returns<E, T>, arguments: &mut A, first: Option<Failure<R>>, body: &mut F) -> R
 where
     A: Arguments,
     E: Errors<R>,
     T: Tensors<R>,
     F: for<'x> FnMut(Lent<'x, A>) -> R,
 {
-    let (migration, first) = match call.migrated(returns.errors, first, arguments) {
-        Ok(migrated) => migrated,
-        Err(returned) => return returned,
-    };
-    let mut copies = A::Copies::default();
-    let mut there = OnCpu::new(call, arguments, migration);
-    let ended = attempt::run(Place::Cpu, || body(there.lend(&mut copies)));
-    there.settle(returns, ended, first)
+    match OnCpu::begin(call, returns.errors, first, arguments) {
+        Ok(mut there) => {
+            let mut copies = A::Copies::default();
+            let ended = attempt::run(Place::Cpu, || body(there.lend(&mut copies)));
+            there.settle(returns, ended)
+        }
+        Err(unmoved) => unmoved.returned,
+    }
 }

@@ -4,8 +4,8 @@
 use std::panic::resume_unwind;
 
 use super::argument::Arguments;
-use super::attempt;
 use super::classify::{self, Backend, Fault};
+use super::failure::text_of;
 use super::result::Errors;
 use crate::event::Event;
 use crate::observe;
@@ -37,7 +37,7 @@ where
         Err(panic) => classify::of_panic(&**panic),
     };
     let Some((fault, device)) = fault.and_then(on_device) else { return result };
-    let Some(why) = remedy(names, arguments).filter(|_| policy::of(site).device.value.fallback) else { return result };
+    let Some(why) = remedy(names, arguments).filter(|_| policy::device(site).fallback) else { return result };
     let (class, reason) = (fault.class.as_str(), &*fault.reason);
     observe::event(&Event::DeviceRefused { site, device, class, reason, why: &why });
     let addition = format!("\n\nbackstop: `{}` was not tried again on the CPU: {why}", site.name());
@@ -45,7 +45,7 @@ where
         Ok(returned) => errors.append(returned, &addition),
         Err(panic) => {
             // It was reported where it was raised.
-            let amended = attempt::text_of(&**panic).map(|text| format!("{text}{addition}"));
+            let amended = text_of(&**panic).map(|text| format!("{text}{addition}"));
             amended.into_iter().for_each(|text| *panic = Box::new(text));
         }
     }

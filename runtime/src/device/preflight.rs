@@ -2,7 +2,7 @@
 
 use super::argument::Arguments;
 use super::classify::{Class, Fault};
-use super::migrate::Seen;
+use super::migrate::Visitor;
 use super::torch::{self, Device, Kind, Tensor};
 
 /// Metal's graphs have no tensors of more axes.
@@ -17,13 +17,13 @@ pub(super) fn check<A: Arguments>(arguments: &A, origin: Device, names: &[&str])
         return None;
     }
     let mut found = None;
-    arguments.visit(&mut |argument, _, seen| {
-        let (Seen::Tensor(tensor) | Seen::Buffer(tensor)) = seen else { return };
-        if found.is_none() && tensor.defined() {
-            let name = names.get(argument).unwrap_or(&"an argument");
+    arguments.visit(&mut Visitor::new(&mut |whose, seen| {
+        let Some((tensor, _)) = seen.tensor().filter(|(tensor, _)| tensor.defined()) else { return };
+        if found.is_none() {
+            let name = names.get(whose.argument as usize).unwrap_or(&"an argument");
             found = objection(tensor).map(|(class, what)| Fault::foreseen(class, format!("pre-flight check: `{name}` {what}")));
         }
-    });
+    }));
     found
 }
 

@@ -1,13 +1,12 @@
 //! What a function returns: where its errors and its tensors are. Chosen by the expansion, by method resolution as in
 //! [`argument`](super::argument).
 
-use std::any::Any;
 use std::error::Error;
 use std::marker::PhantomData;
 use std::ops::Deref;
 
 use super::classify::{self, Fault};
-use super::migrate::{Migrate, SeenMut, VisitorMut};
+use super::migrate::{Migrate, VisitorMut};
 use super::torch::{self, TchError};
 
 /// The return type of a function: `(&&&&ResultOf::<R>::new()).errors()`.
@@ -42,7 +41,7 @@ pub trait Errors<R>: Copy {
     /// The type holds no libtorch error.
     fn fail(self, text: String) -> Result<R, String>;
 
-    /// Adds to the error's text, where that is libtorch's own.
+    /// Adds to the error's text, where it is libtorch's and nothing else would be lost.
     fn append(self, returned: &mut R, addition: &str);
 }
 
@@ -76,8 +75,10 @@ impl<T, E: Error + From<TchError> + 'static> Errors<Result<T, E>> for FromTch {
     }
 
     fn append(self, returned: &mut Result<T, E>, addition: &str) {
-        if let Err(error) = returned {
-            torch::append(error as &mut dyn Any, addition);
+        if let Err(error) = returned
+            && let Some(extended) = extended(error, addition, |error| format!("{error:?}"))
+        {
+            *error = extended;
         }
     }
 }
@@ -98,7 +99,21 @@ where
         Ok(Err(E::from(torch::error(text))))
     }
 
-    fn append(self, _: &mut Result<T, E>, _: &str) {}
+    fn append(self, returned: &mut Result<T, E>, addition: &str) {
+        if let Err(error) = returned
+            && let Some(extended) = extended(error.as_error(), addition, |error: &E| format!("{:?}", error.as_error()))
+        {
+            *error = extended;
+        }
+    }
+}
+
+/// The error with an addition to libtorch's text, where `From` makes just this error of that text. A context that the program has put around
+/// it must not be lost.
+fn extended<E: From<TchError>>(error: &(dyn Error + 'static), addition: &str, show: impl Fn(&E) -> String) -> Option<E> {
+    let text = std::iter::successors(Some(error), |error| (*error).source()).find_map(torch::told)?;
+    let same = show(&E::from(torch::error(text.clone()))) == format!("{error:?}");
+    same.then(|| E::from(torch::error(text + addition)))
 }
 
 impl<T, E: Error + 'static> Errors<Result<T, E>> for Foreign {
@@ -160,7 +175,7 @@ impl AsError for dyn Error + Send + Sync {
 /// How the tensors of a result are found.
 pub trait Tensors<R>: Copy {
     /// Shows them.
-    fn visit_mut(self, returned: &mut R, each: &mut dyn FnMut(SeenMut<'_>));
+    fn visit_mut(self, returned: &mut R, visitor: &mut VisitorMut<'_>);
 }
 
 /// A result that says where its tensors are.
@@ -172,13 +187,13 @@ pub struct Shown;
 pub struct Hidden;
 
 impl<R: Migrate> Tensors<R> for Shown {
-    fn visit_mut(self, returned: &mut R, each: &mut dyn FnMut(SeenMut<'_>)) {
-        returned.visit_mut(&mut VisitorMut::new(each));
+    fn visit_mut(self, returned: &mut R, visitor: &mut VisitorMut<'_>) {
+        returned.visit_mut(visitor);
     }
 }
 
 impl<R> Tensors<R> for Hidden {
-    fn visit_mut(self, _: &mut R, _: &mut dyn FnMut(SeenMut<'_>)) {}
+    fn visit_mut(self, _: &mut R, _: &mut VisitorMut<'_>) {}
 }
 
 macro_rules! choices {

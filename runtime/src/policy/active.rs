@@ -15,6 +15,8 @@ use super::merge::Sources;
 use super::problem::PolicyError;
 use super::rules::Rules;
 use super::set::PolicySet;
+#[cfg(feature = "tch")]
+use super::settings::DevicePolicy;
 use super::settings::Policy;
 use super::watchdog::WatchdogPolicy;
 use crate::event::Event;
@@ -63,6 +65,15 @@ pub(crate) fn of(site: &'static Site) -> Arc<Policy> {
     match in_force().load().table.get(site.id()) {
         Some(policy) => Arc::clone(policy),
         None => Arc::new(detached(site)),
+    }
+}
+
+/// What `#[safe_mps_op]` does in a call of `site` that starts now.
+#[cfg(feature = "tch")]
+pub(crate) fn device(site: &'static Site) -> DevicePolicy {
+    match in_force().load().table.get(site.id()) {
+        Some(policy) => policy.device.value,
+        None => detached(site).device.value,
     }
 }
 

@@ -33,6 +33,8 @@ pub use origin::{Origin, Set};
 pub use problem::{PolicyError, PolicyProblem};
 pub use settings::{Breaker, DevicePolicy, Escalation, OnLate, OnTimeout, Policy, RateLimit, Retry, RetryOn, Severity, WarnAt};
 
+#[cfg(feature = "tch")]
+pub(crate) use active::device;
 #[cfg(feature = "inject")]
 pub(crate) use active::injected;
 pub(crate) use active::{channels, fallbacks_are_on, install, load, of, path, watchdog};

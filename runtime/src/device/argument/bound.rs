@@ -5,9 +5,9 @@
 use super::others::{Cloned, Mut, Ref};
 use super::tensors::{Exclusive, OptionalMut, OptionalRef, Owned, RefSlice, Shared, Slice, SliceMut};
 use super::{Argument, GIVEN, LendAt};
-use crate::device::migrate::{Migrate, Rebuild, Seen};
+use crate::device::migrate::{Migrate, Rebuild, Visitor};
 use crate::device::moving::Migration;
-use crate::device::torch::{self, Device};
+use crate::device::torch::Device;
 
 /// An argument that the result may borrow from: `….hold(argument).bind()`.
 pub trait Bind {
@@ -35,19 +35,13 @@ impl<V: Copy, H: Argument> Argument for Kept<V, H> {
         self.value
     }
 
-    fn visit(&self, each: &mut dyn FnMut(bool, Seen<'_>)) {
-        self.held.visit(each);
+    fn visit(&self, visitor: &mut Visitor<'_>) {
+        self.held.visit(visitor);
     }
 
     fn is_bound(&self) -> bool {
         let mut on_device = false;
-        self.held.visit(&mut |_, seen| {
-            on_device |= match seen {
-                Seen::Tensor(tensor) | Seen::Buffer(tensor) => torch::accelerator(tensor).is_some(),
-                Seen::Device(device) => device != Device::Cpu,
-                Seen::Store(_) => false,
-            }
-        });
+        self.held.visit(&mut Visitor::new(&mut |_, seen| on_device |= seen.device() != Device::Cpu));
         on_device
     }
 
@@ -79,8 +73,8 @@ impl<H: Give> Argument for Once<H> {
         self.0.take().expect(GIVEN).give_away()
     }
 
-    fn visit(&self, each: &mut dyn FnMut(bool, Seen<'_>)) {
-        self.0.iter().for_each(|held| held.visit(each));
+    fn visit(&self, visitor: &mut Visitor<'_>) {
+        self.0.iter().for_each(|held| held.visit(visitor));
     }
 
     fn is_bound(&self) -> bool {

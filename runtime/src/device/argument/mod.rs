@@ -10,7 +10,7 @@ mod tensors;
 pub use bound::Bind;
 pub use choose::*;
 
-use super::migrate::{Seen, SeenMut};
+use super::migrate::{Visitor, VisitorMut};
 use super::moving::{Exchange, Migration, Return};
 
 /// Why a by-value argument is there when it is lent.
@@ -41,11 +41,11 @@ pub trait Argument: for<'x> LendAt<'x> {
         self.lend()
     }
 
-    /// Shows the tensors; the flag says whether the body may replace them (`&mut`).
-    fn visit(&self, _each: &mut dyn FnMut(bool, Seen<'_>)) {}
+    /// Shows the tensors.
+    fn visit(&self, _visitor: &mut Visitor<'_>) {}
 
     /// Shows the places of `&mut` arguments.
-    fn visit_mut(&mut self, _each: &mut dyn FnMut(SeenMut<'_>)) {}
+    fn visit_mut(&mut self, _visitor: &mut VisitorMut<'_>) {}
 
     /// Whether the result may borrow from it in a way that a copy does not allow: then there is no second attempt.
     fn is_bound(&self) -> bool {
@@ -72,11 +72,11 @@ pub trait Arguments: for<'x> LendAt<'x> {
     /// The arguments themselves, for a call that has only one attempt.
     fn give(&mut self) -> Lent<'_, Self>;
 
-    /// Shows the tensors with the argument's number and whether it was lent by `&mut`.
-    fn visit(&self, each: &mut dyn FnMut(usize, bool, Seen<'_>));
+    /// Shows the tensors.
+    fn visit(&self, visitor: &mut Visitor<'_>);
 
     /// Shows the places of `&mut` arguments.
-    fn visit_mut(&mut self, each: &mut dyn FnMut(SeenMut<'_>));
+    fn visit_mut(&mut self, visitor: &mut VisitorMut<'_>);
 
     /// The number of the first that [is bound](Argument::is_bound).
     fn bound(&self) -> Option<usize>;
@@ -91,14 +91,14 @@ pub trait Arguments: for<'x> LendAt<'x> {
 /// Puts the copies in the place of what is lent by `&mut`.
 pub(crate) fn exchange<A: Arguments>(arguments: &mut A, migration: &Migration) -> Exchange {
     let mut exchange = Exchange::default();
-    arguments.visit_mut(&mut |seen| exchange.enter(seen, migration));
+    arguments.visit_mut(&mut VisitorMut::new(&mut |seen| exchange.enter(seen, migration)));
     exchange
 }
 
 /// The way back of [`exchange`].
 pub(crate) fn put_back<A: Arguments>(arguments: &mut A, exchange: Exchange, migration: &Migration, kept: bool) {
     let mut back = Return::new(exchange);
-    arguments.visit_mut(&mut |seen| back.leave(seen, migration, kept));
+    arguments.visit_mut(&mut VisitorMut::new(&mut |seen| back.leave(seen, migration, kept)));
 }
 
 macro_rules! tuples {
@@ -119,12 +119,12 @@ macro_rules! tuples {
                 ($(self.$index.give(),)*)
             }
 
-            fn visit(&self, each: &mut dyn FnMut(usize, bool, Seen<'_>)) {
-                $(self.$index.visit(&mut |exclusive, seen| each($index, exclusive, seen));)*
+            fn visit(&self, visitor: &mut Visitor<'_>) {
+                $(self.$index.visit(visitor.argument($index));)*
             }
 
-            fn visit_mut(&mut self, each: &mut dyn FnMut(SeenMut<'_>)) {
-                $(self.$index.visit_mut(each);)*
+            fn visit_mut(&mut self, visitor: &mut VisitorMut<'_>) {
+                $(self.$index.visit_mut(visitor);)*
             }
 
             fn bound(&self) -> Option<usize> {

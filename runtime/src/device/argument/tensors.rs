@@ -1,7 +1,7 @@
 //! Arguments that hold tensors.
 
 use super::{Argument, GIVEN, LendAt, Lent};
-use crate::device::migrate::{Migrate, Moves, Rebuild, Seen, SeenMut, Visitor, VisitorMut};
+use crate::device::migrate::{Migrate, Moves, Rebuild, Visitor, VisitorMut};
 use crate::device::moving::Migration;
 
 /// A tensor argument by `&`: the body is lent the copy.
@@ -18,8 +18,8 @@ impl<T: Rebuild> Argument for Shared<'_, T> {
         self.0
     }
 
-    fn visit(&self, each: &mut dyn FnMut(bool, Seen<'_>)) {
-        visit_one(self.0, false, each);
+    fn visit(&self, visitor: &mut Visitor<'_>) {
+        self.0.visit(visitor);
     }
 
     fn lend_copy<'x>(&'x mut self, copy: &'x mut Self::Copy, migration: &Migration) -> Lent<'x, Self> {
@@ -41,12 +41,12 @@ impl<T: Migrate> Argument for Exclusive<'_, T> {
         self.0
     }
 
-    fn visit(&self, each: &mut dyn FnMut(bool, Seen<'_>)) {
-        visit_one(&*self.0, true, each);
+    fn visit(&self, visitor: &mut Visitor<'_>) {
+        self.0.visit(visitor.exclusive());
     }
 
-    fn visit_mut(&mut self, each: &mut dyn FnMut(SeenMut<'_>)) {
-        self.0.visit_mut(&mut VisitorMut::new(each));
+    fn visit_mut(&mut self, visitor: &mut VisitorMut<'_>) {
+        self.0.visit_mut(visitor);
     }
 
     fn lend_copy<'x>(&'x mut self, (): &'x mut (), _: &Migration) -> Lent<'x, Self> {
@@ -68,8 +68,8 @@ impl<T: Rebuild> Argument for Slice<'_, T> {
         self.0
     }
 
-    fn visit(&self, each: &mut dyn FnMut(bool, Seen<'_>)) {
-        self.0.iter().for_each(|value| visit_one(value, false, each));
+    fn visit(&self, visitor: &mut Visitor<'_>) {
+        self.0.iter().for_each(|value| value.visit(visitor));
     }
 
     fn lend_copy<'x>(&'x mut self, copy: &'x mut Self::Copy, migration: &Migration) -> Lent<'x, Self> {
@@ -92,12 +92,12 @@ impl<T: Migrate> Argument for SliceMut<'_, T> {
         self.0
     }
 
-    fn visit(&self, each: &mut dyn FnMut(bool, Seen<'_>)) {
-        self.0.iter().for_each(|value| visit_one(value, true, each));
+    fn visit(&self, visitor: &mut Visitor<'_>) {
+        self.0.iter().for_each(|value| value.visit(visitor.exclusive()));
     }
 
-    fn visit_mut(&mut self, each: &mut dyn FnMut(SeenMut<'_>)) {
-        self.0.iter_mut().for_each(|value| value.visit_mut(&mut VisitorMut::new(each)));
+    fn visit_mut(&mut self, visitor: &mut VisitorMut<'_>) {
+        self.0.iter_mut().for_each(|value| value.visit_mut(visitor));
     }
 
     fn lend_copy<'x>(&'x mut self, (): &'x mut (), _: &Migration) -> Lent<'x, Self> {
@@ -138,8 +138,8 @@ impl<T: Rebuild> Argument for RefSlice<'_, '_, T> {
         self.0
     }
 
-    fn visit(&self, each: &mut dyn FnMut(bool, Seen<'_>)) {
-        self.0.iter().for_each(|value| visit_one(*value, false, each));
+    fn visit(&self, visitor: &mut Visitor<'_>) {
+        self.0.iter().for_each(|value| value.visit(visitor));
     }
 
     fn lend_copy<'x>(&'x mut self, copy: &'x mut Self::Copy, migration: &Migration) -> Lent<'x, Self> {
@@ -165,8 +165,8 @@ impl<T: Rebuild> Argument for OptionalRef<'_, T> {
         self.0
     }
 
-    fn visit(&self, each: &mut dyn FnMut(bool, Seen<'_>)) {
-        self.0.iter().for_each(|value| visit_one(*value, false, each));
+    fn visit(&self, visitor: &mut Visitor<'_>) {
+        self.0.iter().for_each(|value| value.visit(visitor));
     }
 
     fn lend_copy<'x>(&'x mut self, copy: &'x mut Self::Copy, migration: &Migration) -> Lent<'x, Self> {
@@ -189,12 +189,12 @@ impl<T: Migrate> Argument for OptionalMut<'_, T> {
         self.0.as_deref_mut()
     }
 
-    fn visit(&self, each: &mut dyn FnMut(bool, Seen<'_>)) {
-        self.0.iter().for_each(|value| visit_one(&**value, true, each));
+    fn visit(&self, visitor: &mut Visitor<'_>) {
+        self.0.iter().for_each(|value| value.visit(visitor.exclusive()));
     }
 
-    fn visit_mut(&mut self, each: &mut dyn FnMut(SeenMut<'_>)) {
-        self.0.iter_mut().for_each(|value| value.visit_mut(&mut VisitorMut::new(each)));
+    fn visit_mut(&mut self, visitor: &mut VisitorMut<'_>) {
+        self.0.iter_mut().for_each(|value| value.visit_mut(visitor));
     }
 
     fn lend_copy<'x>(&'x mut self, (): &'x mut (), _: &Migration) -> Lent<'x, Self> {
@@ -226,15 +226,11 @@ impl<T: Rebuild> Argument for Owned<T> {
         self.0.take().expect(GIVEN)
     }
 
-    fn visit(&self, each: &mut dyn FnMut(bool, Seen<'_>)) {
-        self.0.iter().for_each(|value| visit_one(value, false, each));
+    fn visit(&self, visitor: &mut Visitor<'_>) {
+        self.0.iter().for_each(|value| value.visit(visitor));
     }
 
     fn lend_copy<'x>(&'x mut self, (): &'x mut (), migration: &Migration) -> T {
         migration.rebuild(|moves| self.value().rebuild(moves))
     }
-}
-
-fn visit_one<T: Migrate + ?Sized>(value: &T, exclusive: bool, each: &mut dyn FnMut(bool, Seen<'_>)) {
-    value.visit(&mut Visitor::new(&mut |seen| each(exclusive, seen)));
 }

@@ -6,138 +6,64 @@
 use std::mem::MaybeUninit;
 use std::ptr;
 
-use tch::nn::{BatchNorm, Conv, ConvConfigND, ConvTransposeND, Embedding, GroupNorm, LayerNorm, Linear, PaddingMode};
+use tch::nn::{
+    BatchNorm, BatchNormConfig, Conv, ConvTransposeConfigND, ConvTransposeND, Embedding, EmbeddingConfig, GroupNorm, GroupNormConfig,
+    LayerNorm, LayerNormConfig, Linear,
+};
 
-use super::{Device, Tensor, VarStore};
+use super::Tensor;
 use crate::device::migrate::{Migrate, Moves, Rebuild, Visitor, VisitorMut};
 
-impl Migrate for Linear {
-    fn visit(&self, visitor: &mut Visitor<'_>) {
-        self.ws.visit(visitor);
-        self.bs.visit(visitor);
-    }
-
-    fn visit_mut(&mut self, visitor: &mut VisitorMut<'_>) {
-        self.ws.visit_mut(visitor);
-        self.bs.visit_mut(visitor);
-    }
-}
-
-impl Rebuild for Linear {
-    fn rebuild(&self, moves: &mut Moves<'_>) -> Self {
-        Linear { ws: self.ws.rebuild(moves), bs: self.bs.rebuild(moves) }
-    }
-}
-
-impl Migrate for BatchNorm {
-    fn visit(&self, visitor: &mut Visitor<'_>) {
-        visitor.buffer(&self.running_mean);
-        visitor.buffer(&self.running_var);
-        self.ws.visit(visitor);
-        self.bs.visit(visitor);
-    }
-
-    fn visit_mut(&mut self, visitor: &mut VisitorMut<'_>) {
-        self.running_mean.visit_mut(visitor);
-        self.running_var.visit_mut(visitor);
-        self.ws.visit_mut(visitor);
-        self.bs.visit_mut(visitor);
-    }
-}
-
-impl Rebuild for BatchNorm {
-    fn rebuild(&self, moves: &mut Moves<'_>) -> Self {
-        let (running_mean, running_var) = (self.running_mean.rebuild(moves), self.running_var.rebuild(moves));
-        let (ws, bs) = (self.ws.rebuild(moves), self.bs.rebuild(moves));
-        // SAFETY: besides the four overwritten fields the layer holds a `Copy` configuration and a number.
-        unsafe {
-            replica(self, |copy| {
-                (&raw mut (*copy).running_mean).write(running_mean);
-                (&raw mut (*copy).running_var).write(running_var);
-                (&raw mut (*copy).ws).write(ws);
-                (&raw mut (*copy).bs).write(bs);
-            })
-        }
-    }
-}
-
-impl Migrate for LayerNorm {
-    fn visit(&self, visitor: &mut Visitor<'_>) {
-        self.ws.visit(visitor);
-        self.bs.visit(visitor);
-    }
-
-    fn visit_mut(&mut self, visitor: &mut VisitorMut<'_>) {
-        self.ws.visit_mut(visitor);
-        self.bs.visit_mut(visitor);
-    }
-}
-
-impl Rebuild for LayerNorm {
-    fn rebuild(&self, moves: &mut Moves<'_>) -> Self {
-        let (ws, bs, shape) = (self.ws.rebuild(moves), self.bs.rebuild(moves), self.normalized_shape.clone());
-        // SAFETY: besides the three overwritten fields the layer holds a `Copy` configuration.
-        unsafe {
-            replica(self, |copy| {
-                (&raw mut (*copy).ws).write(ws);
-                (&raw mut (*copy).bs).write(bs);
-                (&raw mut (*copy).normalized_shape).write(shape);
-            })
-        }
-    }
-}
-
-impl Migrate for Embedding {
-    fn visit(&self, visitor: &mut Visitor<'_>) {
-        self.ws.visit(visitor);
-    }
-
-    fn visit_mut(&mut self, visitor: &mut VisitorMut<'_>) {
-        self.ws.visit_mut(visitor);
-    }
-}
-
-impl Rebuild for Embedding {
-    fn rebuild(&self, moves: &mut Moves<'_>) -> Self {
-        let ws = self.ws.rebuild(moves);
-        // SAFETY: besides the overwritten field the layer holds a `Copy` configuration.
-        unsafe { replica(self, |copy| (&raw mut (*copy).ws).write(ws)) }
-    }
-}
-
-/// Layers whose fields are `ws`, `bs` and values that are `Copy`.
-macro_rules! weighted {
-    ($([$($generic:tt)*] $layer:ty;)*) => {$(
+/// What the layers own. Buffers change without being counted.
+macro_rules! shown {
+    ($([$($generic:tt)*] $layer:ty { $($field:ident)+ } buffers { $($buffer:ident)* })*) => {$(
         impl $($generic)* Migrate for $layer {
             fn visit(&self, visitor: &mut Visitor<'_>) {
-                self.ws.visit(visitor);
-                self.bs.visit(visitor);
+                $(visitor.buffer(&self.$buffer);)*
+                $(self.$field.visit(visitor);)+
             }
 
             fn visit_mut(&mut self, visitor: &mut VisitorMut<'_>) {
-                self.ws.visit_mut(visitor);
-                self.bs.visit_mut(visitor);
-            }
-        }
-
-        impl $($generic)* Rebuild for $layer {
-            fn rebuild(&self, moves: &mut Moves<'_>) -> Self {
-                let (ws, bs) = (self.ws.rebuild(moves), self.bs.rebuild(moves));
-                // SAFETY: besides the two overwritten fields the layer holds only values that are `Copy`.
-                unsafe {
-                    replica(self, |copy| {
-                        (&raw mut (*copy).ws).write(ws);
-                        (&raw mut (*copy).bs).write(bs);
-                    })
-                }
+                $(self.$buffer.visit_mut(visitor);)*
+                $(self.$field.visit_mut(visitor);)+
             }
         }
     )*};
 }
 
-weighted! {
-    [] GroupNorm;
-    [<const N: usize>] ConvTransposeND<[i64; N]>;
+shown! {
+    [] Linear { ws bs } buffers {}
+    [] Embedding { ws } buffers {}
+    [] BatchNorm { ws bs } buffers { running_mean running_var }
+    [] LayerNorm { ws bs normalized_shape } buffers {}
+    [] GroupNorm { ws bs } buffers {}
+    [<const N: usize>] Conv<[i64; N]> { ws bs } buffers {}
+    [<const N: usize>] ConvTransposeND<[i64; N]> { ws bs } buffers {}
+}
+
+/// Layers with all that they own, and a tuple of all that they hold: the rest is `Copy`.
+macro_rules! copied {
+    ($([$($generic:tt)*] $layer:ty { $($field:ident)+ } $held:ty;)*) => {$(
+        impl $($generic)* Rebuild for $layer {
+            fn rebuild(&self, moves: &mut Moves<'_>) -> Self {
+                const { assert!(size_of::<Self>() == size_of::<$held>(), "tch has changed this layer: read it again") }
+                $(let $field = self.$field.rebuild(moves);)+
+                // SAFETY: these fields are all that the layer owns; the others are `Copy`.
+                unsafe { replica(self, |copy| { $((&raw mut (*copy).$field).write($field);)+ }) }
+            }
+        }
+    )*};
+}
+
+type Given = Option<Tensor>;
+
+copied! {
+    [] Linear { ws bs } (Tensor, Given);
+    [] Embedding { ws } (Tensor, EmbeddingConfig);
+    [] BatchNorm { running_mean running_var ws bs } (Tensor, Tensor, Given, Given, BatchNormConfig, usize);
+    [] LayerNorm { ws bs normalized_shape } (Given, Given, Vec<i64>, LayerNormConfig);
+    [] GroupNorm { ws bs } (Given, Given, i64, i64, GroupNormConfig);
+    [<const N: usize>] ConvTransposeND<[i64; N]> { ws bs } (Tensor, Given, ConvTransposeConfigND<[i64; N]>);
 }
 
 /// Copies a layer and overwrites some of the copy's fields.
@@ -155,103 +81,14 @@ unsafe fn replica<T>(layer: &T, overwrite: impl FnOnce(*mut T)) -> T {
     }
 }
 
-impl<const N: usize> Migrate for Conv<[i64; N]> {
-    fn visit(&self, visitor: &mut Visitor<'_>) {
-        self.ws.visit(visitor);
-        self.bs.visit(visitor);
-    }
-
-    fn visit_mut(&mut self, visitor: &mut VisitorMut<'_>) {
-        self.ws.visit_mut(visitor);
-        self.bs.visit_mut(visitor);
-    }
-}
-
-impl<const N: usize> Rebuild for Conv<[i64; N]> {
-    fn rebuild(&self, moves: &mut Moves<'_>) -> Self {
-        let (ws, bs) = (self.ws.rebuild(moves), self.bs.rebuild(moves));
-        let mut conv = empty_conv(&configuration(self));
-        conv.ws = ws;
-        conv.bs = bs;
-        conv
-    }
-}
-
-/// The private configuration of a convolution as its `Debug` prints it. The layer also owns a private list, so it cannot be
-/// copied as the others are; and tensors are left out of the print, since printing one on a device may fail.
-fn configuration<const N: usize>(conv: &Conv<[i64; N]>) -> String {
-    let mut shown = MaybeUninit::<Conv<[i64; N]>>::uninit();
-    // SAFETY: the copy is only printed, with its tensors replaced, and only the undefined tensor put there is
-    // dropped, so that nothing is freed twice.
-    unsafe {
-        ptr::copy_nonoverlapping(conv, shown.as_mut_ptr(), 1);
-        (&raw mut (*shown.as_mut_ptr()).ws).write(Tensor::new());
-        (&raw mut (*shown.as_mut_ptr()).bs).write(None);
-        let text = format!("{:?}", shown.assume_init_ref());
-        (&raw mut (*shown.as_mut_ptr()).ws).drop_in_place();
-        text
-    }
-}
-
-/// A convolution without weights that is configured as the text says.
-fn empty_conv<const N: usize>(text: &str) -> Conv<[i64; N]> {
-    let field = |name: &str| text.rsplit_once(&format!(" {name}: ")).map_or("", |(_, rest)| rest);
-    let numbers = |name: &str| {
-        let list = field(name).trim_start_matches('[').split(']').next().unwrap_or("");
-        let mut axes = [0; N];
-        axes.iter_mut().zip(list.split(", ")).for_each(|(axis, number)| *axis = number.parse().unwrap_or(0));
-        axes
-    };
-    let config = ConvConfigND {
-        stride: numbers("stride"),
-        padding: numbers("padding"),
-        dilation: numbers("dilation"),
-        groups: field("groups").split(',').next().and_then(|groups| groups.parse().ok()).unwrap_or(1),
-        bias: false,
-        ws_init: tch::nn::Init::Const(0.0),
-        bs_init: tch::nn::Init::Const(0.0),
-        padding_mode: padding_mode(field("padding_mode")),
-    };
-    let store = VarStore::new(Device::Cpu);
-    tch::nn::conv(store.root(), 0, 0, [0; N], config)
-}
-
-fn padding_mode(text: &str) -> PaddingMode {
-    match text.split(' ').next() {
-        Some("Reflect") => PaddingMode::Reflect,
-        Some("Replicate") => PaddingMode::Replicate,
-        Some("Circular") => PaddingMode::Circular,
-        _ => PaddingMode::Zeros,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tch::nn::{self, Module, ModuleT};
+    use tch::Device;
+    use tch::nn::{self, Module, ModuleT, VarStore};
 
     fn unmoved<T: Rebuild>(value: &T) -> T {
         value.rebuild(&mut Moves::new(None, &mut |tensor| tensor.shallow_clone()))
-    }
-
-    #[test]
-    fn a_rebuilt_convolution_computes_the_same() {
-        for padding_mode in [PaddingMode::Zeros, PaddingMode::Reflect, PaddingMode::Circular] {
-            let store = VarStore::new(Device::Cpu);
-            let config = ConvConfigND {
-                stride: [2, 1],
-                padding: [1, 2],
-                dilation: [1, 2],
-                groups: 2,
-                bias: true,
-                padding_mode,
-                ws_init: nn::Init::Randn { mean: 0.0, stdev: 1.0 },
-                bs_init: nn::Init::Const(0.5),
-            };
-            let conv = nn::conv(store.root(), 4, 6, [3, 3], config);
-            let input = Tensor::randn([2, 4, 9, 9], (tch::Kind::Float, Device::Cpu));
-            assert_eq!(unmoved(&conv).forward(&input), conv.forward(&input));
-        }
     }
 
     #[test]

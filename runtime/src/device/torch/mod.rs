@@ -2,15 +2,21 @@
 //!
 //! Nothing here reads error text, and nothing here decides.
 
+mod conv;
 mod layers;
+mod layout;
 mod optimizer;
+mod raw;
+mod thread;
 
-use std::any::Any;
-use std::ffi::{c_char, c_int};
+use std::error::Error;
 
+pub(crate) use layout::Layout;
 pub(crate) use optimizer::{clear_gradients, give_gradient};
+pub(crate) use raw::{accelerator, identity, requires_grad, version};
 pub use tch::nn::VarStore;
 pub use tch::{Device, Kind, TchError, Tensor};
+pub(crate) use thread::{Autocast, record_gradients, records_gradients, without_gradients};
 
 /// The name of a device in events, metrics and messages.
 pub(crate) fn label(device: Device) -> String {
@@ -22,34 +28,16 @@ pub(crate) fn label(device: Device) -> String {
     }
 }
 
-/// The accelerator that holds the tensor; `None` for the CPU and for undefined tensors, which have no device.
-#[inline]
-pub(crate) fn accelerator(tensor: &Tensor) -> Option<Device> {
-    if !tensor.defined() {
-        return None;
-    }
-    match tensor.device() {
-        Device::Cpu => None,
-        device => Some(device),
-    }
-}
-
-/// What makes a tensor that tensor: the same for its shallow clones, another for its views.
-#[inline]
-pub(crate) fn identity(tensor: &Tensor) -> usize {
-    // SAFETY: the handle points to a live `at::Tensor`, which is one pointer: that to its implementation. It is only compared.
-    unsafe { *tensor.as_ptr().cast::<usize>() }
-}
-
-/// The counter of in-place changes; `None` where the tensor has none (inference tensors).
-#[inline]
-pub(crate) fn version(tensor: &Tensor) -> Option<i64> {
-    tensor.f_internal_version().ok()
-}
-
 /// Whether gradients of this tensor accumulate in the tensor itself.
+#[inline]
 pub(crate) fn is_trained_leaf(tensor: &Tensor) -> bool {
-    tensor.defined() && tensor.requires_grad() && tensor.is_leaf()
+    requires_grad(tensor) && tensor.is_leaf()
+}
+
+/// The gradient that accumulates in the tensor; `None` where there is none.
+#[inline]
+pub(crate) fn gradient_of(tensor: &Tensor) -> Option<Tensor> {
+    if is_trained_leaf(tensor) { Some(tensor.grad()).filter(Tensor::defined) } else { None }
 }
 
 /// Moves a tensor, differentiably where gradients are recorded.
@@ -83,126 +71,6 @@ pub(crate) fn same_values(one: &Tensor, other: &Tensor) -> Result<bool, TchError
     one.f_equal(other)
 }
 
-/// Where a strided tensor lies in its storage.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Layout {
-    pub(crate) device: Device,
-    pub(crate) kind: Kind,
-    /// The address of the storage's first element: equal roots, one storage.
-    pub(crate) root: usize,
-    /// In elements.
-    pub(crate) offset: i64,
-    pub(crate) size: Vec<i64>,
-    pub(crate) stride: Vec<i64>,
-}
-
-impl Layout {
-    /// `None` for tensors without a plain storage: undefined, empty, sparse, quantized, mkldnn, conjugated and negated ones.
-    pub(crate) fn of(tensor: &Tensor) -> Option<Self> {
-        if !tensor.defined() || tensor.is_sparse() || tensor.is_mkldnn() {
-            return None;
-        }
-        let kind = tensor.f_kind().ok()?;
-        if matches!(kind, Kind::QInt8 | Kind::QUInt8 | Kind::QInt32) || tensor.is_conj() || tensor.is_neg() {
-            return None;
-        }
-        let address = data_address(tensor)?;
-        let offset = tensor.storage_offset();
-        let root = address.wrapping_sub(usize::try_from(offset).ok()?.wrapping_mul(kind.elt_size_in_bytes()));
-        Some(Self { device: tensor.device(), kind, root, offset, size: tensor.size(), stride: tensor.stride() })
-    }
-
-    /// One past the last element that the tensor can reach, from the storage's first element.
-    pub(crate) fn end(&self) -> i64 {
-        self.offset + 1 + self.size.iter().zip(&self.stride).map(|(size, stride)| (size - 1) * stride).sum::<i64>()
-    }
-
-    /// Whether this is the same view as `other`, of a storage that begins `start` elements later.
-    pub(crate) fn is_shifted(&self, other: &Self, start: i64) -> bool {
-        self.offset == other.offset + start && self.size == other.size && self.stride == other.stride && self.kind == other.kind
-    }
-
-    /// How many elements the tensor shows.
-    pub(crate) fn elements(&self) -> i64 {
-        self.size.iter().product()
-    }
-}
-
-/// The address of the first element; `None` where libtorch has none to give (no storage, or empty).
-fn data_address(tensor: &Tensor) -> Option<usize> {
-    unsafe extern "C" {
-        fn free(text: *mut c_char);
-    }
-    // SAFETY: the handle is live for the length of the borrow, and reading the address changes nothing behind it. The error
-    // that libtorch may have left is taken and freed with the C allocator that made it, as tch does after each of its calls.
-    unsafe {
-        let address = torch_sys::at_data_ptr(tensor.as_ptr().cast_mut()) as usize;
-        let error = torch_sys::get_and_reset_last_err();
-        if !error.is_null() {
-            free(error);
-            return None;
-        }
-        (address != 0).then_some(address)
-    }
-}
-
-/// Whether this thread records gradients.
-pub(crate) fn records_gradients() -> bool {
-    let recorded = record_gradients(true);
-    record_gradients(recorded);
-    recorded
-}
-
-/// Switches the recording of gradients on this thread; returns how it was.
-pub(crate) fn record_gradients(record: bool) -> bool {
-    // SAFETY: the call sets a flag of this thread and returns the one before.
-    unsafe { torch_sys::at_grad_set_enabled(c_int::from(record)) != 0 }
-}
-
-/// Runs `work` without recording gradients; the flag is as before afterwards, also after a panic.
-pub(crate) fn without_gradients<T>(work: impl FnOnce() -> T) -> T {
-    let _guard = tch::no_grad_guard();
-    work()
-}
-
-/// The autocast flags of this thread.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Autocast {
-    nesting: c_int,
-    enabled: bool,
-}
-
-impl Autocast {
-    /// As they are now.
-    pub(crate) fn now() -> Self {
-        let nesting = nesting();
-        // SAFETY: the call reads a flag of this thread. It warns of its own age, so it is only asked inside of `tch::autocast`, which asks too.
-        let enabled = nesting > 0 && unsafe { torch_sys::at_autocast_is_enabled() != 0 };
-        Self { nesting, enabled }
-    }
-
-    /// Puts them back, after a panic has left a `tch::autocast` half-way.
-    pub(crate) fn restore(self) {
-        let left = nesting() - self.nesting;
-        // SAFETY: both calls change a flag of this thread, and set it to what it was.
-        unsafe {
-            (0..left).for_each(|_| _ = torch_sys::at_autocast_decrement_nesting());
-            if left > 0 {
-                torch_sys::at_autocast_set_enabled(c_int::from(self.enabled));
-            }
-        }
-    }
-}
-
-/// How many `tch::autocast` this thread is in.
-fn nesting() -> c_int {
-    // SAFETY: the counter belongs to this thread, and the pair of calls leaves it as it was.
-    unsafe {
-        torch_sys::at_autocast_increment_nesting();
-        torch_sys::at_autocast_decrement_nesting()
-    }
-}
-
 /// Whether the device still answers: one element is made there and read back.
 pub(crate) fn answers(device: Device) -> bool {
     let read = Tensor::f_zeros([1], (Kind::Float, device)).and_then(|one| to_device(&one, Device::Cpu));
@@ -222,9 +90,11 @@ pub(crate) fn error(text: String) -> TchError {
     TchError::Torch(text)
 }
 
-/// Adds to the text of a tch error; other values are left alone.
-pub(crate) fn append(error: &mut dyn Any, addition: &str) {
-    if let Some(TchError::Torch(text)) = error.downcast_mut::<TchError>() {
-        text.push_str(addition);
+/// The text of a libtorch error behind this one: its own, or that of one which it shows as itself.
+pub(crate) fn told(error: &(dyn Error + 'static)) -> Option<String> {
+    match error.downcast_ref::<TchError>() {
+        Some(TchError::Torch(text)) => Some(text.clone()),
+        Some(_) => None,
+        None => error.to_string().strip_prefix("Internal torch error: ").map(str::to_owned),
     }
 }

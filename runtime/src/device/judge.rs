@@ -1,0 +1,130 @@
+//! Whether the first attempt is the last: what it answered, and what it left changed.
+
+use super::argument::Arguments;
+use super::attempt::Ended;
+use super::call::Call;
+use super::classify::{self, Class, Fault};
+use super::failure::{Failure, amend, said};
+use super::migrate::{Seen, Visitor};
+use super::result::Errors;
+use super::survey::{Change, signature};
+use super::{routes, torch};
+use crate::event::Event;
+use crate::observe;
+
+/// What follows the first attempt.
+pub(super) enum Judged<R> {
+    Done(R),
+    Again(Failure<R>),
+}
+
+impl Call {
+    /// Decides whether the first attempt is the last.
+    pub(super) fn judge<A, R, E>(&self, errors: E, ended: Ended<R>, arguments: &mut A) -> Judged<R>
+    where
+        A: Arguments,
+        E: Errors<R>,
+    {
+        if ended.result.is_err() {
+            unlock_stores(arguments);
+        }
+        let fault = match &ended.result {
+            Ok(returned) => errors.fault(returned),
+            Err(panic) => classify::of_panic(&**panic),
+        };
+        let Some(fault) = fault else {
+            self.device_answered(errors, &ended.result, arguments);
+            return Judged::Done(ended.value());
+        };
+        let of_arguments = signature(arguments);
+        let objection = self.objection(errors, &ended, &fault, arguments);
+        let remembered = self.bound.is_none() && (self.probe || objection.is_some());
+        if remembered {
+            self.remember(&fault, of_arguments);
+        }
+        match objection {
+            None => Judged::Again(Failure { result: ended.result, fault, signature: (!remembered).then_some(of_arguments) }),
+            Some(why) => Judged::Done(self.refuse(errors, ended.result, &fault, &why)),
+        }
+    }
+
+    fn device_answered<A: Arguments, R, E: Errors<R>>(&self, errors: E, result: &std::thread::Result<R>, arguments: &A) {
+        let worked = result.as_ref().is_ok_and(|returned| errors.error(returned).is_none());
+        if worked {
+            routes::succeeded(self.site, || signature(arguments));
+        } else if self.probe {
+            routes::inconclusive(self.site, signature(arguments));
+        }
+    }
+
+    /// Why a second attempt would be wrong; `None`: it is right, and everything is as it was before the first.
+    fn objection<A, R, E>(&self, errors: E, ended: &Ended<R>, fault: &Fault, arguments: &mut A) -> Option<String>
+    where
+        A: Arguments,
+        E: Errors<R>,
+    {
+        if fault.class == Class::Poisoned || (fault.class == Class::LibraryError && !torch::answers(self.survey.origin)) {
+            routes::lose(&fault.reason);
+            return Some(format!("{} is lost for this process: restart the program", self.device()));
+        }
+        if !fault.retry {
+            return Some("a fault of this class says nothing about the CPU".to_owned());
+        }
+        if ended.stepped || stepped_in_frames(errors, &ended.result) {
+            let restored = self.survey.restore(arguments);
+            let weights = if self.survey.is_copied() && restored.is_ok() { "; the weights are as before the call" } else { "" };
+            return Some(format!(
+                "the optimizer's step was under way, and its moments may be half updated{weights}: step outside of this function"
+            ));
+        }
+        if let Some(why) = self.borrowed() {
+            let _ = self.survey.restore(arguments);
+            return Some(why);
+        }
+        let changes = self.survey.changes(arguments);
+        if changes.is_empty() {
+            return None;
+        }
+        if self.survey.is_copied() {
+            let restored = self.survey.restore(arguments);
+            return restored.err().map(|error| format!("what the body changed could not be rolled back: {}", torch::text(&error)));
+        }
+        Some(format!("{}: write `#[safe_mps_op(snapshot)]` to roll back and try again", self.describe(&changes)))
+    }
+
+    /// Why there are no copies.
+    pub(super) fn borrowed(&self) -> Option<String> {
+        let name = self.names.get(self.bound?).unwrap_or(&"an argument");
+        Some(format!(
+            "the result borrows from `{name}`, and cannot borrow from a copy: return an owned value (a tensor's `shallow_clone` copies no data)"
+        ))
+    }
+
+    fn describe(&self, changes: &[(usize, Change)]) -> String {
+        let describe =
+            |(argument, change): &(usize, Change)| format!("`{}` {}", self.names.get(*argument).unwrap_or(&"an argument"), change.as_str());
+        changes.iter().map(describe).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Hands the first failure to the caller, with the reason why there was no second attempt.
+    pub(super) fn refuse<R, E: Errors<R>>(&self, errors: E, result: std::thread::Result<R>, fault: &Fault, why: &str) -> R {
+        let (device, class, reason) = (&*self.device(), fault.class.as_str(), &*fault.reason);
+        observe::event(&Event::DeviceRefused { site: self.site, device, class, reason, why });
+        amend(errors, result, &format!("\n\nbackstop: `{}` was not tried again on the CPU: {why}", self.site.name()))
+    }
+}
+
+/// A panic inside of a store's method leaves its lock poisoned, and the store useless to everybody.
+pub(super) fn unlock_stores<A: Arguments>(arguments: &A) {
+    arguments.visit(&mut Visitor::new(&mut |_, seen| {
+        if let Seen::Store(store) = seen {
+            store.variables_.clear_poison();
+        }
+    }));
+}
+
+/// Whether the C++ frames show an optimizer at work. Frames never make a device fault; here they only forbid a retry.
+fn stepped_in_frames<R, E: Errors<R>>(errors: E, result: &std::thread::Result<R>) -> bool {
+    const STEP: &str = "torch::optim::";
+    said(errors, result).is_some_and(|text| text.contains(STEP))
+}

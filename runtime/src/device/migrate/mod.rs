@@ -1,0 +1,193 @@
+//! What can be moved: the traits, and what a visitor is shown.
+//!
+//! Every tensor is visited before any is rebuilt, so that those that share memory can be found. Knows nothing of devices:
+//! `moving` decides what a tensor becomes.
+
+mod containers;
+mod tensors;
+
+use super::torch::{self, Device, Tensor, VarStore};
+
+/// A value whose tensors `#[safe_mps_op]` can move to the CPU and back. Made by `#[derive(Migrate)]`.
+///
+/// By hand, each method calls the same method of every field that holds tensors, always in the same order:
+///
+/// ```no_run
+/// use backstop::{Migrate, Moves, Rebuild, Visitor, VisitorMut};
+/// use tch::Tensor;
+///
+/// struct Batch {
+///     prices: Tensor,
+///     symbol: String,
+/// }
+///
+/// impl Migrate for Batch {
+///     fn visit(&self, visitor: &mut Visitor<'_>) {
+///         self.prices.visit(visitor);
+///     }
+///     fn visit_mut(&mut self, visitor: &mut VisitorMut<'_>) {
+///         self.prices.visit_mut(visitor);
+///     }
+/// }
+///
+/// impl Rebuild for Batch {
+///     fn rebuild(&self, moves: &mut Moves<'_>) -> Self {
+///         Batch { prices: self.prices.rebuild(moves), symbol: self.symbol.clone() }
+///     }
+/// }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not say where its tensors are",
+    label = "has no `Migrate`",
+    note = "add `#[derive(backstop::Migrate)]` to the type; a type without tensors needs only `Clone`"
+)]
+pub trait Migrate: 'static {
+    /// Shows every tensor.
+    fn visit(&self, visitor: &mut Visitor<'_>);
+
+    /// Shows every tensor, store and device so that it can be replaced for the length of a call. What is shared (`Arc`, `Rc`)
+    /// is shown only while nobody else holds it.
+    fn visit_mut(&mut self, visitor: &mut VisitorMut<'_>);
+}
+
+/// A value that can be made anew with other tensors: what a function takes by `&T` or by value must be one.
+///
+/// `#[derive(Migrate)]` implements it too, unless a field is marked `#[migrate(skip)]`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be copied to the CPU",
+    label = "has `Migrate`, but not `Rebuild`",
+    note = "it holds a field marked `#[migrate(skip)]`: take the value by `&mut`, or take the fields that the function needs"
+)]
+pub trait Rebuild: Migrate {
+    /// The same value with every tensor replaced; everything else is cloned.
+    #[must_use]
+    fn rebuild(&self, moves: &mut Moves<'_>) -> Self
+    where
+        Self: Sized;
+}
+
+/// What a [`Migrate`] value shows.
+#[derive(Debug)]
+pub enum Seen<'t> {
+    /// A tensor whose changes are counted by libtorch.
+    Tensor(&'t Tensor),
+    /// A tensor that libtorch changes without counting: running statistics.
+    Buffer(&'t Tensor),
+    /// A store; its variables follow.
+    Store(&'t VarStore),
+    /// A device on which the function will make tensors.
+    Device(Device),
+}
+
+impl<'t> Seen<'t> {
+    /// Where it is, or where tensors will be made.
+    #[inline]
+    pub(crate) fn device(&self) -> Device {
+        match self {
+            Seen::Tensor(tensor) | Seen::Buffer(tensor) => torch::accelerator(tensor).unwrap_or(Device::Cpu),
+            Seen::Device(device) => *device,
+            Seen::Store(_) => Device::Cpu,
+        }
+    }
+
+    /// The tensor, and whether it may change without being counted.
+    pub(crate) fn tensor(self) -> Option<(&'t Tensor, bool)> {
+        match self {
+            Seen::Tensor(tensor) => Some((tensor, false)),
+            Seen::Buffer(tensor) => Some((tensor, true)),
+            Seen::Store(_) | Seen::Device(_) => None,
+        }
+    }
+}
+
+/// Which argument of a call shows something.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Whose {
+    /// Its number.
+    pub(crate) argument: u32,
+    /// Whether it is lent by `&mut`, so that the body may put other tensors there.
+    pub(crate) exclusive: bool,
+}
+
+/// Is shown every tensor of a value: see [`Migrate::visit`].
+pub struct Visitor<'v> {
+    each: &'v mut dyn FnMut(Whose, Seen<'_>),
+    whose: Whose,
+}
+
+impl<'v> Visitor<'v> {
+    pub(crate) fn new(each: &'v mut dyn FnMut(Whose, Seen<'_>)) -> Self {
+        Self { each, whose: Whose::default() }
+    }
+
+    /// What is shown from now on belongs to this argument.
+    pub(crate) fn argument(&mut self, number: u32) -> &mut Self {
+        self.whose = Whose { argument: number, exclusive: false };
+        self
+    }
+
+    /// What is shown from now on is lent by `&mut`.
+    pub(crate) fn exclusive(&mut self) -> &mut Self {
+        self.whose.exclusive = true;
+        self
+    }
+
+    fn show(&mut self, seen: Seen<'_>) {
+        (self.each)(self.whose, seen);
+    }
+
+    /// Shows a tensor that the function may change without libtorch counting it, such as the running statistics of a
+    /// normalisation layer: it is compared instead.
+    pub fn buffer(&mut self, tensor: &Tensor) {
+        self.show(Seen::Buffer(tensor));
+    }
+}
+
+/// What a [`Migrate`] value shows to be replaced.
+#[derive(Debug)]
+pub enum SeenMut<'t> {
+    Tensor(&'t mut Tensor),
+    /// A store as a whole: optimizers hold its variables, so these are never replaced one by one.
+    Store(&'t mut VarStore),
+    Device(&'t mut Device),
+}
+
+/// Is shown every place of a value that can be replaced: see [`Migrate::visit_mut`].
+pub struct VisitorMut<'v>(&'v mut dyn FnMut(SeenMut<'_>));
+
+impl<'v> VisitorMut<'v> {
+    pub(crate) fn new(each: &'v mut dyn FnMut(SeenMut<'_>)) -> Self {
+        Self(each)
+    }
+}
+
+/// Says what each tensor becomes: see [`Rebuild::rebuild`].
+pub struct Moves<'m> {
+    tensor: &'m mut dyn FnMut(&Tensor) -> Tensor,
+    device: Option<Device>,
+}
+
+impl<'m> Moves<'m> {
+    /// `device` replaces the devices that a value names; `None` leaves them.
+    pub(crate) fn new(device: Option<Device>, tensor: &'m mut dyn FnMut(&Tensor) -> Tensor) -> Self {
+        Self { tensor, device }
+    }
+}
+
+impl std::fmt::Debug for Visitor<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Visitor")
+    }
+}
+
+impl std::fmt::Debug for VisitorMut<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("VisitorMut")
+    }
+}
+
+impl std::fmt::Debug for Moves<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Moves")
+    }
+}

@@ -1,0 +1,81 @@
+//! Copies in the places of what a body is lent by `&mut`, and the way back.
+
+use super::Migration;
+use crate::device::migrate::{Rebuild, SeenMut};
+use crate::device::torch::{Device, Tensor, VarStore};
+
+/// A value lent by `&mut` whose tensors are replaced by copies for the length of one attempt.
+#[derive(Default)]
+pub(crate) struct Exchange {
+    tensors: Vec<Tensor>,
+    devices: Vec<Device>,
+    /// The originals, and which copies stand in their place.
+    stores: Vec<(usize, VarStore)>,
+}
+
+impl Exchange {
+    /// Puts the copies in.
+    pub(crate) fn enter(&mut self, seen: SeenMut<'_>, migration: &Migration) {
+        match seen {
+            SeenMut::Tensor(tensor) => {
+                let copy = migration.copy_of(tensor);
+                self.tensors.push(std::mem::replace(tensor, copy));
+            }
+            SeenMut::Store(store) => {
+                let copy = migration.rebuild(|moves| store.rebuild(moves));
+                self.stores.push((store_identity(&copy), std::mem::replace(store, copy)));
+            }
+            SeenMut::Device(device) => {
+                self.devices.push(*device);
+                if *device == migration.origin {
+                    *device = migration.target;
+                }
+            }
+        }
+    }
+}
+
+/// The way back of an [`Exchange`], place by place in the same order.
+pub(crate) struct Return {
+    exchange: Exchange,
+    next_device: usize,
+    next_tensor: usize,
+}
+
+impl Return {
+    pub(crate) fn new(exchange: Exchange) -> Self {
+        Self { exchange, next_device: 0, next_tensor: 0 }
+    }
+
+    /// Puts the originals back. `kept`: what the body put in place of a tensor comes home instead of being dropped.
+    pub(crate) fn leave(&mut self, seen: SeenMut<'_>, migration: &Migration, kept: bool) {
+        match seen {
+            SeenMut::Tensor(tensor) if kept => {
+                // A tensor that the device refuses stays on the CPU: it is the body's own, and must not be lost.
+                let _ = migration.home(tensor, true);
+            }
+            SeenMut::Tensor(tensor) => {
+                if let Some(original) = self.exchange.tensors.get(self.next_tensor) {
+                    *tensor = original.shallow_clone();
+                }
+                self.next_tensor += 1;
+            }
+            SeenMut::Store(store) => {
+                let identity = store_identity(store);
+                if let Some(at) = self.exchange.stores.iter().position(|(copy, _)| *copy == identity) {
+                    *store = self.exchange.stores.swap_remove(at).1;
+                }
+            }
+            SeenMut::Device(device) => {
+                if let (Some(original), true) = (self.exchange.devices.get(self.next_device), *device == migration.target) {
+                    *device = *original;
+                }
+                self.next_device += 1;
+            }
+        }
+    }
+}
+
+fn store_identity(store: &VarStore) -> usize {
+    std::sync::Arc::as_ptr(&store.variables_) as usize
+}

@@ -1,0 +1,130 @@
+//! One migration: what was moved where, and the way back.
+//!
+//! Tensors that need no gradient and share memory move as one flat copy of that memory and are cut out of it again, so that
+//! aliases stay aliases and views keep their strides. Tensors that need a gradient move one by one and differentiably: what
+//! is computed from the copies sends its gradients to the originals.
+
+mod exchange;
+mod home;
+mod stretch;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use exchange::{Exchange, Return};
+use stretch::{Member, extent, stretches};
+
+use super::migrate::{Moves, Visitor};
+use super::torch::{self, Device, Layout, TchError, Tensor};
+
+/// All that one fallback has moved.
+pub struct Migration {
+    target: Device,
+    origin: Device,
+    moved: Vec<Moved>,
+    /// The storages that were on the target already: their tensors are passed as they are, and are no results to send home.
+    untouched: Vec<usize>,
+}
+
+/// One moved tensor, or one stretch of memory that several tensors share.
+struct Moved {
+    /// On the device; a flat view of the memory where `members` are cut out of it.
+    original: Tensor,
+    copy: Tensor,
+    members: Vec<Member>,
+    /// The position of the copy's first element in the original storage.
+    start: i64,
+    flat: bool,
+    /// The copy's storage, where a view of it is the same view of the original.
+    copy_root: Option<usize>,
+    version: Option<i64>,
+    /// What the copy was, where a change of it is not counted.
+    pristine: Option<Tensor>,
+}
+
+/// A single view that shows less than an eighth of the memory it spans is moved alone: its strides are not worth the copy.
+const SPARSEST: i64 = 8;
+const SMALL: i64 = 4096;
+
+impl Migration {
+    /// Moves all tensors that `visit` shows and `chosen` takes from `origin` to `target`.
+    ///
+    /// # Errors
+    ///
+    /// The first copy that failed; the originals are as they were.
+    pub(crate) fn new(
+        origin: Device,
+        target: Device,
+        chosen: impl Fn(&Tensor) -> bool,
+        visit: impl FnOnce(&mut Visitor<'_>),
+    ) -> Result<Self, TchError> {
+        let mut migration = Self { target, origin, moved: Vec::new(), untouched: Vec::new() };
+        let mut members: Vec<Member> = Vec::new();
+        visit(&mut Visitor::new(&mut |_, seen| {
+            let Some((tensor, buffer)) = seen.tensor().filter(|(tensor, _)| tensor.defined()) else { return };
+            if !chosen(tensor) {
+                migration.untouched.extend(Layout::of(tensor).map(|layout| layout.root));
+                return;
+            }
+            match members.iter_mut().find(|member| member.identity == torch::identity(tensor)) {
+                Some(member) => member.buffer |= buffer,
+                None => members.push(Member::new(tensor, buffer)),
+            }
+        }));
+        let (single, shared): (Vec<_>, Vec<_>) = members.into_iter().partition(|member| member.tracked || member.layout.is_none());
+        single.into_iter().try_for_each(|member| migration.move_alone(member))?;
+        stretches(shared).into_iter().try_for_each(|stretch| migration.move_stretch(stretch))?;
+        Ok(migration)
+    }
+
+    fn move_alone(&mut self, member: Member) -> Result<(), TchError> {
+        let copy = torch::copy_to(&member.handle, self.target)?;
+        let start = member.layout.as_ref().map_or(0, |layout| layout.offset);
+        let original = member.handle.shallow_clone();
+        self.push(original, copy, vec![member], start, false)
+    }
+
+    fn move_stretch(&mut self, stretch: Vec<Member>) -> Result<(), TchError> {
+        let Some((start, end)) = extent(&stretch) else { return Ok(()) };
+        let shown: i64 = stretch.iter().filter_map(|member| member.layout.as_ref()).map(Layout::elements).sum();
+        let alone = stretch.len() == 1 && (end - start == shown || end - start > SPARSEST * shown + SMALL);
+        if alone {
+            return stretch.into_iter().try_for_each(|member| self.move_alone(member));
+        }
+        let flat = torch::without_gradients(|| stretch[0].handle.f_detach()?.f_as_strided([end - start], [1], start))?;
+        let copy = torch::copy_to(&flat, self.target)?;
+        self.push(flat, copy, stretch, start, true)
+    }
+
+    fn push(&mut self, original: Tensor, copy: Tensor, members: Vec<Member>, start: i64, flat: bool) -> Result<(), TchError> {
+        let uncounted = members.iter().any(Member::may_change_uncounted);
+        let pristine = if uncounted { Some(torch::duplicate(&copy)?) } else { None };
+        let lies_alike =
+            |of: &Layout| flat || members.iter().all(|member| member.layout.as_ref().is_some_and(|own| own.stride == of.stride));
+        let copy_root = Layout::of(&copy).filter(lies_alike).map(|layout| layout.root);
+        let version = torch::version(&copy);
+        self.moved.push(Moved { original, copy, members, start, flat, copy_root, version, pristine });
+        Ok(())
+    }
+
+    /// What `rebuild` is given: each tensor becomes its copy.
+    pub(crate) fn rebuild<T>(&self, rebuild: impl FnOnce(&mut Moves<'_>) -> T) -> T {
+        rebuild(&mut Moves::new(Some(self.target), &mut |tensor| self.copy_of(tensor)))
+    }
+
+    /// The copy of a moved tensor; any other tensor is itself.
+    fn copy_of(&self, tensor: &Tensor) -> Tensor {
+        let identity = torch::identity(tensor);
+        let found = self
+            .moved
+            .iter()
+            .find_map(|moved| moved.members.iter().find(|member| member.identity == identity).map(|member| (moved, member)));
+        match found {
+            Some((moved, Member { layout: Some(layout), .. })) if moved.flat => {
+                torch::without_gradients(|| moved.copy.as_strided(&layout.size, &layout.stride, layout.offset - moved.start))
+            }
+            Some((moved, _)) => moved.copy.shallow_clone(),
+            None => tensor.shallow_clone(),
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! Which tensors share memory: those move as one copy of it.
+
+use crate::device::torch::{self, Layout, Tensor};
+
+/// A tensor that the arguments showed.
+pub(super) struct Member {
+    pub(super) handle: Tensor,
+    pub(super) identity: usize,
+    pub(super) layout: Option<Layout>,
+    /// Whether it needs a gradient.
+    pub(super) tracked: bool,
+    pub(super) buffer: bool,
+}
+
+impl Member {
+    pub(super) fn new(tensor: &Tensor, buffer: bool) -> Self {
+        Self {
+            handle: tensor.shallow_clone(),
+            identity: torch::identity(tensor),
+            layout: Layout::of(tensor),
+            tracked: tensor.requires_grad(),
+            buffer,
+        }
+    }
+
+    /// Running statistics change without being counted; they are lists of numbers that need no gradient.
+    pub(super) fn may_change_uncounted(&self) -> bool {
+        self.buffer || (!self.tracked && self.handle.dim() == 1 && self.handle.is_floating_point())
+    }
+}
+
+/// Groups tensors whose memory overlaps.
+pub(super) fn stretches(mut members: Vec<Member>) -> Vec<Vec<Member>> {
+    let key = |member: &Member| member.layout.as_ref().map(|of| (of.root, of.kind as i32, of.offset));
+    members.sort_by_key(key);
+    let mut groups: Vec<Vec<Member>> = Vec::new();
+    for member in members {
+        match groups.last_mut().filter(|group| overlaps(group, &member)) {
+            Some(group) => group.push(member),
+            None => groups.push(vec![member]),
+        }
+    }
+    groups
+}
+
+fn overlaps(group: &[Member], next: &Member) -> bool {
+    let (Some(first), Some(next)) = (group[0].layout.as_ref(), next.layout.as_ref()) else { return false };
+    let end = extent(group).map_or(0, |(_, end)| end);
+    first.device == next.device && first.root == next.root && first.kind == next.kind && next.offset < end
+}
+
+/// The first element and one past the last that the group reaches.
+pub(super) fn extent(group: &[Member]) -> Option<(i64, i64)> {
+    let layouts = || group.iter().filter_map(|member| member.layout.as_ref());
+    Some((layouts().map(|of| of.offset).min()?, layouts().map(Layout::end).max()?))
+}

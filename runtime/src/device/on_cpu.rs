@@ -1,0 +1,193 @@
+//! The attempt on the CPU: the copies, what comes home from them, and what is undone.
+
+use std::borrow::Cow;
+
+use super::Returns;
+use super::argument::{self, Arguments, Lent};
+use super::attempt::Ended;
+use super::call::Call;
+use super::classify::{self, Class};
+use super::failure::{Failure, amend, fail, head, raise, said};
+use super::judge::unlock_stores;
+use super::migrate::{SeenMut, VisitorMut};
+use super::moving::{Exchange, Migration};
+use super::result::{Errors, Tensors};
+use super::survey::signature;
+use super::torch::{self, Device, TchError, Tensor};
+use super::{opaque, routes};
+use crate::event::Event;
+use crate::observe;
+
+impl Call {
+    fn migrate<A: Arguments>(&self, arguments: &A) -> Result<Migration, TchError> {
+        let chosen = |tensor: &Tensor| torch::accelerator(tensor).is_some();
+        Migration::new(self.survey.origin, Device::Cpu, chosen, |visitor| arguments.visit(visitor))
+    }
+
+    /// The copies failed.
+    fn not_moved<A, R, E>(&self, errors: E, first: Option<Failure<R>>, error: &TchError, arguments: &mut A) -> R
+    where
+        A: Arguments,
+        E: Errors<R>,
+    {
+        let text = torch::text(error);
+        // Devices report late: what the copy reports and is no device fault is the program's own error, and the real cause.
+        let late = classify::text(&text).is_none();
+        match first {
+            Some(Failure { result, fault, .. }) if !late => {
+                let _ = self.survey.restore(arguments);
+                self.refuse(errors, result, &fault, &format!("the copy to the CPU failed: {}", head(&text)))
+            }
+            _ => fail(errors, &text),
+        }
+    }
+
+    /// Reports the fallback before it runs, since it may take long.
+    fn announce<R>(&self, first: &Failure<R>) {
+        let (class, reason) = (first.fault.class.as_str(), &*first.fault.reason);
+        observe::event(&Event::DeviceFallback { site: self.site, device: &self.device(), class, reason });
+    }
+
+    /// The CPU did what the device could not. Only that is a reason to send later calls there: where the CPU fails too, say because an
+    /// argument hides its tensors, the device is the better place to fail, with its own error.
+    fn cpu_answered<R>(&self, first: &Failure<R>) {
+        first.signature.iter().for_each(|signature| self.remember(&first.fault, *signature));
+    }
+}
+
+/// The attempt on the CPU: while it lives, copies stand in the places of what was lent by `&mut`.
+pub(super) struct OnCpu<'c, A: Arguments, R> {
+    call: Call,
+    /// Why it is needed, where the body has run before.
+    first: Option<Failure<R>>,
+    arguments: &'c mut A,
+    migration: Migration,
+    exchange: Option<Exchange>,
+}
+
+/// There is no attempt on the CPU, because the copies failed.
+pub(super) struct Unmoved<'c, A, R> {
+    pub(super) returned: R,
+    pub(super) arguments: &'c mut A,
+}
+
+impl<'c, A: Arguments, R> OnCpu<'c, A, R> {
+    /// Copies all tensors to the CPU and reports the fallback; or ends the call.
+    pub(super) fn begin<E: Errors<R>>(
+        call: Call,
+        errors: E,
+        first: Option<Failure<R>>,
+        arguments: &'c mut A,
+    ) -> Result<Self, Unmoved<'c, A, R>> {
+        let first = match (call.borrowed(), first) {
+            (Some(why), Some(Failure { result, fault, .. })) => {
+                return Err(Unmoved { returned: call.refuse(errors, result, &fault, &why), arguments });
+            }
+            (_, first) => first,
+        };
+        match call.migrate(arguments) {
+            Ok(migration) => {
+                first.iter().for_each(|first| call.announce(first));
+                let exchange = Some(argument::exchange(arguments, &migration));
+                Ok(Self { call, first, arguments, migration, exchange })
+            }
+            Err(error) => Err(Unmoved { returned: call.not_moved(errors, first, &error, arguments), arguments }),
+        }
+    }
+
+    pub(super) fn lend<'x>(&'x mut self, copies: &'x mut A::Copies) -> Lent<'x, A> {
+        self.arguments.lend_copies(copies, &self.migration)
+    }
+
+    /// Brings changes and results home, or undoes everything.
+    pub(super) fn settle<E: Errors<R>, T: Tensors<R>>(mut self, returns: Returns<E, T>, ended: Ended<R>) -> R {
+        let failed = said(returns.errors, &ended.result).map(Cow::into_owned);
+        match (ended.result, self.first.take(), failed) {
+            (_, Some(first), Some(second)) => self.both(returns.errors, first, &second),
+            (result, None, Some(second)) if is_mixed(&second) => self.misrouted(returns.errors, result, &second),
+            (Ok(returned), first, _) => {
+                first.iter().for_each(|first| self.call.cpu_answered(first));
+                self.bring_home(returns, returned, first)
+            }
+            (Err(panic), ..) => {
+                self.undo();
+                raise(panic)
+            }
+        }
+    }
+
+    fn bring_home<E: Errors<R>, T: Tensors<R>>(mut self, returns: Returns<E, T>, mut returned: R, first: Option<Failure<R>>) -> R {
+        if let Err(error) = self.migration.write_back() {
+            let text = format!("what the attempt on the CPU changed could not be written back: {}", torch::text(&error));
+            return match first {
+                Some(first) => self.both(returns.errors, first, &text),
+                None => fail(returns.errors, &text),
+            };
+        }
+        if let Some(exchange) = self.exchange.take() {
+            argument::put_back(self.arguments, exchange, &self.migration, true);
+        }
+        let send = !self.call.site.settings().result_on_cpu;
+        let mut kept = None;
+        let mut home = |seen: SeenMut<'_>| {
+            if let SeenMut::Tensor(tensor) = seen {
+                kept = self.migration.home(tensor, send).err().or(kept.take());
+            }
+        };
+        returns.tensors.visit_mut(&mut returned, &mut VisitorMut::new(&mut home));
+        if let Some(error) = kept {
+            let reason = &*head(&torch::text(&error));
+            observe::event(&Event::ResultKept { site: self.call.site, device: &self.call.device(), reason });
+        }
+        returned
+    }
+
+    /// Both attempts failed: the first error, with the second after it.
+    fn both<E: Errors<R>>(&mut self, errors: E, first: Failure<R>, second: &str) -> R {
+        self.undo();
+        let site = self.call.site;
+        let left_behind = if is_mixed(second) { format!("; {}", self.left_behind()) } else { String::new() };
+        let second = format!("{}{left_behind}", head(second));
+        let (device, class, reason) = (&*self.call.device(), first.fault.class.as_str(), &*first.fault.reason);
+        observe::event(&Event::DeviceRefused { site, device, class, reason, why: &second });
+        amend(errors, first.result, &format!("\n\nbackstop: `{}` failed on the CPU too: {second}", site.name()))
+    }
+
+    /// Earlier calls sent this one here, or a policy, and it meets a tensor that was left on the device: the next one is sent there.
+    fn misrouted<E: Errors<R>>(&mut self, errors: E, result: std::thread::Result<R>, text: &str) -> R {
+        self.undo();
+        let site = self.call.site;
+        routes::succeeded(site, || signature(self.arguments));
+        let (reason, why) = (&*head(text), &*self.left_behind());
+        observe::event(&Event::DeviceRefused { site, device: &self.call.device(), class: Class::DeviceMismatch.as_str(), reason, why });
+        amend(errors, result, &format!("\n\nbackstop: `{}` was sent to the CPU, and could not run there: {why}", site.name()))
+    }
+
+    /// What mixed devices in the attempt on the CPU say about the arguments.
+    fn left_behind(&self) -> String {
+        opaque::remedy(self.call.names, self.arguments).unwrap_or_else(|| {
+            "a tensor that the body uses was left on the device: derive `backstop::Migrate` for the argument that holds it".to_owned()
+        })
+    }
+
+    fn undo(&mut self) {
+        if let Some(exchange) = self.exchange.take() {
+            argument::put_back(self.arguments, exchange, &self.migration, false);
+            unlock_stores(self.arguments);
+            // Gradients may have reached the originals; a failing copy leaves what the body made of them.
+            let _ = self.call.survey.restore(self.arguments);
+        }
+    }
+}
+
+impl<A: Arguments, R> Drop for OnCpu<'_, A, R> {
+    /// The call was cancelled, or is over.
+    fn drop(&mut self) {
+        self.undo();
+    }
+}
+
+/// Whether an attempt on the CPU met a tensor that was left on the device.
+fn is_mixed(text: &str) -> bool {
+    classify::text(text).is_some_and(|fault| fault.class == Class::DeviceMismatch)
+}

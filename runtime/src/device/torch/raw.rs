@@ -1,0 +1,66 @@
+//! Reads that every guarded call makes of every tensor, without the check for an error that tch makes after each: these cannot fail, or
+//! say so by what they return.
+
+use std::ffi::c_char;
+
+use super::{Device, Tensor};
+
+/// What makes a tensor that tensor: the same for its shallow clones, another for its views.
+#[inline]
+pub(crate) fn identity(tensor: &Tensor) -> usize {
+    // SAFETY: the handle points to a live `at::Tensor`, which is one pointer: that to its implementation. It is only compared.
+    unsafe { *tensor.as_ptr().cast::<usize>() }
+}
+
+/// The accelerator that holds the tensor; `None` for the CPU and for undefined tensors, which have no device.
+#[inline]
+pub(crate) fn accelerator(tensor: &Tensor) -> Option<Device> {
+    let handle = tensor.as_ptr().cast_mut();
+    // SAFETY: the handle is live for the length of the borrow; both calls only read. A defined tensor has a device, so neither raises.
+    let device = unsafe { if torch_sys::at_defined(handle) == 0 { -1 } else { torch_sys::at_device(handle) } };
+    match device {
+        -1 => None,
+        // As tch maps the numbers of its C functions.
+        -3 => Some(Device::Vulkan),
+        index => Some(usize::try_from(index).map_or(Device::Mps, Device::Cuda)),
+    }
+}
+
+/// Whether the tensor needs a gradient; an undefined one does not.
+#[inline]
+pub(crate) fn requires_grad(tensor: &Tensor) -> bool {
+    // SAFETY: the handle is live for the length of the borrow, and the call only reads a flag, which undefined tensors have too.
+    unsafe { torch_sys::at_requires_grad(tensor.as_ptr().cast_mut()) == 1 }
+}
+
+/// The counter of in-place changes; `None` where the tensor has none (inference tensors).
+#[inline]
+pub(crate) fn version(tensor: &Tensor) -> Option<i64> {
+    // SAFETY: the handle is live for the length of the borrow, and the call only reads a counter.
+    let version = unsafe { torch_sys::c_generated::atg__version(tensor.as_ptr().cast_mut()) };
+    // A counter at 0 looks like an error, so only then is an error looked for.
+    if version == 0 && take_error() { None } else { Some(version) }
+}
+
+/// The address of the first element; `None` where libtorch has none to give (no storage, or empty).
+pub(super) fn data_address(tensor: &Tensor) -> Option<usize> {
+    // SAFETY: the handle is live for the length of the borrow, and reading the address changes nothing behind it.
+    let address = unsafe { torch_sys::at_data_ptr(tensor.as_ptr().cast_mut()) } as usize;
+    if take_error() { None } else { (address != 0).then_some(address) }
+}
+
+/// Whether the last call raised; its text is dropped.
+#[inline]
+fn take_error() -> bool {
+    unsafe extern "C" {
+        fn free(text: *mut c_char);
+    }
+    // SAFETY: the text is this thread's, is given away by the call, and is freed once, with the allocator that made it, as tch does.
+    unsafe {
+        let error = torch_sys::get_and_reset_last_err();
+        if !error.is_null() {
+            free(error);
+        }
+        !error.is_null()
+    }
+}
