@@ -15,7 +15,8 @@ use tokio::runtime::{Builder, Runtime};
 /// Stalls as `kind` says, with reports in `folder`.
 pub fn run(kind: &str, folder: &Path) -> ExitCode {
     let policies = folder.join("backstop.toml");
-    std::fs::write(&policies, POLICIES).unwrap();
+    let abort = if kind == "abort" { "on_runtime_stall = 'abort'\n" } else { "" };
+    std::fs::write(&policies, format!("{POLICIES}{abort}")).unwrap();
     let builder = backstop::Builder::new().policies(policies).reports(folder.join("reports"));
     let builder = match kind {
         "signal" => builder.dump_on_signal(SIGUSR1),
@@ -36,6 +37,11 @@ pub fn run(kind: &str, folder: &Path) -> ExitCode {
         "late" => on(&runtime, comes_late()),
         "panics" => on(&runtime, panics()),
         "signal" => on(&runtime, hangs()),
+        "runtime" | "abort" => {
+            backstop::watch_runtime("ingest", runtime.handle());
+            let other = runtime.spawn(takes_a_worker());
+            until_over(IncidentKind::RuntimeStalled, on(&runtime, takes_a_worker())).and(runtime.block_on(other).unwrap())
+        }
         _ => panic!("there is no stall {kind}"),
     };
     match ended {
@@ -51,6 +57,9 @@ blocked_after = "200ms"
 [functions."stall.total"]
 total = "2500ms"
 retry = { attempts = 9, initial = "none" }
+
+[watchdog]
+runtime_stalled_after = "1s"
 "#;
 
 /// Linux and BSD give it different numbers.
@@ -150,6 +159,12 @@ async fn panics() -> io::Result<()> {
 async fn hangs() -> io::Result<()> {
     println!("hanging");
     std::future::pending().await
+}
+
+#[timeout_async(secs = 60, name = "stall.worker")]
+async fn takes_a_worker() -> io::Result<()> {
+    until_reported(IncidentKind::RuntimeStalled, || thread::sleep(Duration::from_millis(50)));
+    Ok(())
 }
 
 /// Goes on stalling until the report is there.

@@ -279,3 +279,30 @@ fn a_program_that_hangs_tells_on_a_signal_what_it_does() {
     assert_eq!(calls(&dump), ["stall.hangs"]);
     fs::remove_dir_all(folder).unwrap();
 }
+
+fn assert_stalled_runtime(left: &Left) {
+    let Left { json, text, .. } = left;
+    assert_eq!((&json["function"], &json["severity"]), (&Value::Null, &"critical".into()), "{text}");
+    assert_eq!(json["limit_seconds"].as_f64(), Some(1.0), "{text}");
+    let runtime = &json["runtimes"][0];
+    assert_eq!((&runtime["name"], &runtime["workers"], &runtime["parked"]), (&"ingest".into(), &2.into(), &0.into()), "{text}");
+    assert_eq!(runtime["polls"].as_array().unwrap().len(), 2, "{text}");
+    assert!(json["policy"].as_str().unwrap().contains("runtime_stalled_after"), "{text}");
+}
+
+#[test]
+fn a_runtime_whose_workers_are_all_blocked() {
+    let left = stall("runtime", "runtime_stalled");
+    assert_eq!(left.status.code(), Some(0), "{}", left.text);
+    assert_stalled_runtime(&left);
+    assert!(left.json["resolved"].is_string(), "the end is in the report:\n{}", left.text);
+    assert_recorded!(left);
+}
+
+#[test]
+fn a_process_that_ends_itself_because_its_runtime_is_dead() {
+    let left = stall("abort", "runtime_stalled");
+    assert_eq!(left.status.signal(), Some(6), "{}", left.text);
+    assert_stalled_runtime(&left);
+    assert_recorded!(left);
+}
