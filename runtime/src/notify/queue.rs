@@ -200,6 +200,26 @@ mod tests {
         assert_eq!(delivered.load(Ordering::Relaxed), 8);
     }
 
+    #[test]
+    fn what_is_given_up_is_counted_and_ends_neither_the_channel_nor_its_queue() {
+        let given_up =
+            || process::dropped(crate::metrics::names::DROPPED_WHAT.iter().position(|what| *what == "notification_failed").unwrap());
+        let before = given_up();
+        let (worker, delivered) = worker([vec![fails as fn() -> _; 4], vec![|| panic!("a bug in the sink"); 4]].concat());
+        let (sender, queue) = sync_channel(WAITING);
+        let pending = worker.pending.clone();
+        pending.store(3, Ordering::Relaxed);
+        (7..10).for_each(|id| sender.send(notification(id)).unwrap());
+        drop(sender);
+        worker.run(&queue);
+        assert_eq!((delivered.load(Ordering::Relaxed), pending.load(Ordering::Relaxed)), (9, 0));
+        assert!(given_up() - before >= 2);
+    }
+
+    fn fails() -> Result<(), String> {
+        Err("down".into())
+    }
+
     /// Hangs until it is released.
     struct Hanging(Arc<(Mutex<bool>, Condvar)>);
 
