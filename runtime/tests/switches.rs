@@ -75,3 +75,10 @@ fn a_function_that_the_file_enables_by_name_stays_guarded() {
 fn a_scale_stretches_every_limit() {
     assert_eq!(probed(&[("BACKSTOP_TIMEOUT_SCALE", "5")]), ["the body", "the fallback", "500ms"]);
 }
+
+#[test]
+fn faults_are_injected_where_the_program_was_built_for_it_and_nowhere_else() {
+    let said = probed(&[("BACKSTOP_TIMEOUT_SCALE", "10"), ("BACKSTOP_INJECT", "switches.hangs=error(no quote)")]);
+    let first = if cfg!(feature = "inject") { "the fallback" } else { "the body" };
+    assert_eq!(said, [first, "the fallback", "1s"]);
+}

@@ -1,7 +1,8 @@
 //! The grammar of `BACKSTOP_INJECT`.
 //!
 //! ```text
-//! rules  = rule *( ";" rule )
+//! rules  = item *( ";" item )
+//! item   = rule | "seed=" number
 //! rule   = name "=" step *( "->" step )
 //! step   = [ percent "%" ] [ count "*" ] fault [ "(" argument ")" ]
 //! fault  = "delay" | "stall" | "block" | "panic" | "error" | "device" | "off"
@@ -16,8 +17,17 @@ use crate::policy::{Pattern, nearest};
 
 const FAULTS: [&str; 7] = ["delay", "stall", "block", "panic", "error", "device", "off"];
 
+/// A seed holds for the rules behind it.
 pub(super) fn rules(text: &str) -> Result<Vec<Rule>, InvalidRule> {
-    text.split(';').map(str::trim).filter(|rule| !rule.is_empty()).map(rule).collect()
+    let mut rules = Vec::new();
+    let mut seed = 0;
+    for item in text.split(';').map(str::trim).filter(|item| !item.is_empty()) {
+        match item.strip_prefix("seed=") {
+            Some(number) => seed = whole(number).ok_or_else(|| InvalidRule(format!("`{item}` is no seed: write a whole number")))?,
+            None => rules.push(rule(item)?.seed(seed)),
+        }
+    }
+    Ok(rules)
 }
 
 fn rule(text: &str) -> Result<Rule, InvalidRule> {
@@ -37,7 +47,7 @@ fn step(text: &str) -> Result<Step, InvalidRule> {
     let argument = argument.map(|argument| closed(argument, text)).transpose()?;
     Ok(Step {
         probability: percent.map_or(Ok(1.0), probability)?,
-        count: count.map(whole).transpose()?,
+        count: count.map(times).transpose()?,
         fault: fault(name.trim(), argument)?,
     })
 }
@@ -53,8 +63,12 @@ fn probability(percent: &str) -> Result<f64, InvalidRule> {
     }
 }
 
-fn whole(count: &str) -> Result<u64, InvalidRule> {
-    count.trim().parse().map_err(|_| InvalidRule(format!("`{count}*` is no count: write a whole number before the `*`")))
+fn times(count: &str) -> Result<u64, InvalidRule> {
+    whole(count).ok_or_else(|| InvalidRule(format!("`{count}*` is no count: write a whole number before the `*`")))
+}
+
+fn whole(number: &str) -> Option<u64> {
+    number.trim().parse().ok()
 }
 
 fn fault(name: &str, argument: Option<&str>) -> Result<Option<Fault>, InvalidRule> {
@@ -129,6 +143,12 @@ mod tests {
     }
 
     #[test]
+    fn a_seed_holds_for_the_rules_behind_it() {
+        let seeds = |text| rules(text).unwrap().iter().map(Rule::seed_of).collect::<Vec<_>>();
+        assert_eq!(seeds("a=stall; seed=7; b=stall; c=stall; seed=8; d=stall"), [0, 7, 7, 8]);
+    }
+
+    #[test]
     fn what_cannot_be_read_is_named_with_what_to_write() {
         let expected = [
             ("api::fetch", "lacks `=`"),
@@ -138,6 +158,7 @@ mod tests {
             ("api::fetch=delay(1s", "closing parenthesis"),
             ("api::fetch=x%stall", "is no probability"),
             ("api::fetch=-1*stall", "is no count"),
+            ("seed=often;a=stall", "is no seed"),
             ("api::=stall", "empty segment"),
             ("api::fetch=stall(1s)", "takes no argument"),
         ];

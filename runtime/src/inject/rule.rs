@@ -54,7 +54,7 @@ impl Rule {
         Ok(Self::of(function, fault))
     }
 
-    /// Reads rules in the grammar of `BACKSTOP_INJECT`: `name=5%3*delay(200ms)->off;other=stall`.
+    /// Reads rules in the grammar of `BACKSTOP_INJECT`: `seed=7;name=5%3*delay(200ms)->off;other=stall`.
     ///
     /// # Errors
     /// The first thing that does not fit the grammar, and what may stand in its place.
