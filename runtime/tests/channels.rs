@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -54,7 +54,7 @@ async fn quick() -> io::Result<()> {
 }
 
 /// Waits until a channel has written this file.
-fn until_there(file: &PathBuf) {
+fn until_there(file: &Path) {
     let began = Instant::now();
     while !file.exists() {
         assert!(began.elapsed() < Duration::from_secs(60), "{} is not there", file.display());
