@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
+
 fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("docs/ is in the workspace").to_path_buf()
 }
@@ -52,14 +54,60 @@ fn the_reference_lists_every_metric_and_no_other() {
     assert!(listed.len() > 10);
 }
 
-#[test]
-fn alerts_use_metrics_that_exist() {
-    let (alerts, metrics) = (page("operations/alerts.md"), page("reference/metrics.md"));
-    let used = after(&alerts, "backstop_", word);
-    assert!(used.len() > 5);
-    for name in used {
-        assert!(metrics.contains(&format!("\n| `backstop_{name}` ")), "backstop_{name} is no metric");
+/// The labels of a metric by its name in a query, where there is such a metric. A histogram has three series.
+fn labels(metrics: &str, name: &str) -> Option<BTreeSet<String>> {
+    let row = |name: &str| metrics.lines().find(|line| line.starts_with(&format!("| `{name}` |"))).map(str::to_owned);
+    let parts = ["_bucket", "_sum", "_count"].iter().filter_map(|part| name.strip_suffix(part)).filter_map(row);
+    let row = row(name).or_else(|| parts.filter(|row| row.contains("| histogram |")).last())?;
+    let column = row.split('|').nth(2)?.to_owned();
+    let mut labels: BTreeSet<String> = after(&column, "`", word).into_iter().map(str::to_owned).collect();
+    // What Prometheus adds.
+    labels.extend(["job", "instance"].map(str::to_owned));
+    Some(labels)
+}
+
+/// Every metric in these queries exists, and has the labels that it is asked for.
+fn assert_queries(queries: &str) {
+    let metrics = page("reference/metrics.md");
+    let mut used = BTreeSet::new();
+    for rest in queries.split("backstop_").skip(1) {
+        let (name, rest) = rest.split_at(rest.find(|c| !word(c)).unwrap_or(rest.len()));
+        let name = format!("backstop_{name}");
+        let labels = labels(&metrics, &name).unwrap_or_else(|| panic!("{name} is no metric"));
+        let asked = rest.strip_prefix('{').and_then(|rest| rest.split_once('}')).map_or("", |(selectors, _)| selectors);
+        for selector in asked.split(',').filter(|selector| !selector.is_empty()) {
+            let label: String = selector.chars().take_while(|c| word(*c)).collect();
+            assert!(labels.contains(&label), "{name} has no label {label}");
+        }
+        used.insert(name);
     }
+    assert!(used.len() > 5);
+}
+
+#[test]
+fn alerts_use_metrics_that_exist_and_are_explained_one_by_one() {
+    let rules = page("operations/backstop.rules.yml");
+    assert_queries(&rules);
+    let names = after(&rules, "- alert: ", word);
+    assert_eq!(names, after(&page("operations/alerts.md"), "\n| `", word));
+    assert!(names.len() > 8);
+}
+
+#[test]
+fn the_dashboard_shows_every_metric_and_no_other() {
+    let text = page("operations/backstop.dashboard.json");
+    let dashboard: Value = serde_json::from_str(&text).expect("the dashboard is JSON");
+    let panels = dashboard["panels"].as_array().expect("panels");
+    let targets = panels.iter().flat_map(|panel| panel["targets"].as_array().into_iter().flatten());
+    let annotations = dashboard["annotations"]["list"].as_array().expect("annotations").iter();
+    let queries: Vec<&str> = targets.chain(annotations).map(|target| target["expr"].as_str().expect("a query")).collect();
+    let queries = queries.join("\n");
+    assert_queries(&queries);
+    for name in after(&page("reference/metrics.md"), "\n| `backstop_", word) {
+        assert!(queries.contains(&format!("backstop_{name}")), "no panel shows backstop_{name}");
+    }
+    let ids: BTreeSet<u64> = panels.iter().map(|panel| panel["id"].as_u64().expect("an id")).collect();
+    assert_eq!(ids.len(), panels.len(), "each panel has an id of its own");
 }
 
 #[test]
