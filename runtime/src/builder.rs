@@ -12,6 +12,7 @@ use crate::metrics::exporter::{self, ExporterError};
 use crate::policy::{self, PolicyError};
 #[cfg(feature = "prometheus")]
 use crate::serve::{ServeError, Server};
+use crate::watchdog::stack;
 
 /// Sets Backstop up for a program; [`install`](Self::install) puts it in force.
 ///
@@ -34,6 +35,7 @@ pub struct Builder {
     dump_on_signal: Vec<i32>,
     dump_on_panic: bool,
     dump_at_exit: bool,
+    without_stacks: bool,
     #[cfg(feature = "prometheus")]
     prometheus: Option<String>,
 }
@@ -83,6 +85,16 @@ impl Builder {
         self
     }
 
+    /// Whether reports have the native stacks of threads that are stuck (the default, on Linux x86_64), and with them the state of all
+    /// threads that poll guarded calls or belong to a runtime.
+    ///
+    /// A thread that runs is sent a real-time signal for it, one that is asleep is read from outside. `BACKSTOP_STACKS=0` switches it off from
+    /// outside.
+    pub fn native_stacks(mut self, wanted: bool) -> Self {
+        self.without_stacks = !wanted;
+        self
+    }
+
     /// Serves `/metrics` at this address, such as `127.0.0.1:9464`, from a thread of its own; port 0 takes a free one.
     ///
     /// A port alone, such as `9464`, means that port on loopback.
@@ -118,6 +130,7 @@ impl Builder {
         if self.dump_on_panic {
             incident::demand::on_panic();
         }
+        stack::want(!self.without_stacks);
         policy::install(policies);
         incident::start();
         Ok(Backstop {

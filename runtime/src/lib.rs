@@ -39,6 +39,7 @@
 //! | feature | what |
 //! |---|---|
 //! | `webhook` (default) | the notification channel `webhook` |
+//! | `stacks` (default) | native stacks of stuck threads in reports, on Linux x86_64 |
 //! | `prometheus` | [`Builder`]'s `/metrics` |
 //! | `inject` | fault injection by policy, environment and API |
 //! | `tch` | device fallback; needs libtorch |
@@ -83,10 +84,11 @@ pub use device::{Migrate, Moves, Rebuild, Visitor, VisitorMut};
 pub use flight::{Beat, GuardedPoll, Node, Polling, RuntimeState, Tree, runtimes, snapshot};
 pub use guard::{Carried, Hold, beat, beat_with, cancelled, carry, carry_blocking, deadline, hold, is_cancelled, remaining};
 pub use incident::{
-    Dump, DumpReason, FunctionProgress, Incident, IncidentId, IncidentKind, Pressure, Program, RecentEvent, SystemState, dump, incidents,
+    Dump, DumpReason, FunctionProgress, Incident, IncidentId, IncidentKind, NativeStack, Pressure, Program, RecentEvent, StackFrame,
+    SystemState, ThreadState, Trust, dump, incidents,
 };
 pub use metrics::{FunctionStats, stats};
 pub use outcome::{Outcome, Rejection, TimeoutError, TimeoutKind};
 pub use policy::{Explanation, PolicyError, UnknownFunction, explain};
 pub use site::{Kind, Settings, Site, sites};
-pub use watchdog::watch_runtime;
+pub use watchdog::{threads, watch_runtime};

@@ -1,13 +1,15 @@
 //! Small numbers for the threads that poll guarded calls, and their names for reports.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicI32, AtomicU32, Ordering::Relaxed};
 
 use arc_swap::ArcSwapOption;
 
 /// Threads that are named at one time; further ones are called `thread 0`.
 pub(super) const NAMED: usize = 1024;
 static THREADS: [ArcSwapOption<Thread>; NAMED] = [const { ArcSwapOption::const_empty() }; NAMED];
+/// Their kernel numbers, to be read without so much as a reference count.
+static TIDS: [AtomicI32; NAMED] = [const { AtomicI32::new(0) }; NAMED];
 
 /// A thread that polls guarded calls.
 #[derive(Clone, Debug)]
@@ -27,6 +29,18 @@ pub(crate) fn current() -> u32 {
 /// The thread of a number.
 pub(crate) fn named(number: u32) -> Option<Arc<Thread>> {
     THREADS.get(number as usize)?.load_full()
+}
+
+/// The kernel's numbers of all these threads, where it has such numbers.
+#[cfg_attr(not(native_stacks), expect(dead_code))]
+pub(crate) fn tids() -> impl Iterator<Item = i32> {
+    TIDS.iter().map(|tid| tid.load(Relaxed)).filter(|tid| *tid != 0)
+}
+
+/// The thread with this number of the kernel.
+pub(crate) fn of(tid: i32) -> Option<Arc<Thread>> {
+    let number = TIDS.iter().position(|known| tid != 0 && known.load(Relaxed) == tid)?;
+    named(u32::try_from(number).ok()?)
 }
 
 /// What reports call the thread of a number.
@@ -51,6 +65,7 @@ impl Place {
             let number = first.wrapping_add(step) % (NAMED as u32 - 1) + 1;
             let empty = None::<Arc<Thread>>;
             if THREADS[number as usize].compare_and_swap(&empty, Some(Arc::clone(&this))).is_none() {
+                TIDS[number as usize].store(this.tid, Relaxed);
                 return Self(number);
             }
         }
@@ -61,6 +76,7 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         if self.0 != 0 {
+            TIDS[self.0 as usize].store(0, Relaxed);
             THREADS[self.0 as usize].store(None);
         }
     }

@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::*};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::*};
 use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use crate::flight::{self, Entry, Limits, Ticket};
 use crate::incident::{self, Finding, IncidentId, IncidentKind};
 use crate::observe;
 use crate::site::Site;
+use crate::watchdog;
 
 /// Runs `body` as a task of the tokio runtime that is current at the first poll; where there is none, in place.
 ///
@@ -103,7 +104,8 @@ impl<F: Future> Drop for Isolated<F> {
             if fate.orphan() {
                 observe::event(&Event::Orphaned { site: self.site });
                 let call = Some(fate.call.load(Relaxed));
-                let finding = Finding { call, ..Finding::of(IncidentKind::Orphan, self.site, Tick::now(), Duration::ZERO) };
+                let threads = watchdog::stack::of(fate.thread.load(Relaxed));
+                let finding = Finding { call, threads, ..Finding::of(IncidentKind::Orphan, self.site, Tick::now(), Duration::ZERO) };
                 let incident = IncidentId(fate.incident.load(Relaxed));
                 incident::open(incident, finding);
                 // It may have ended before it was reported.
@@ -150,6 +152,8 @@ struct Fate {
     since: AtomicU64,
     /// The task's own call in the tree.
     call: AtomicU64,
+    /// The thread of the poll that lasts.
+    thread: AtomicU32,
     /// The number under which it is reported, should it become an orphan.
     incident: AtomicU64,
 }
@@ -173,6 +177,7 @@ struct Polling<'a>(&'a Fate);
 
 impl<'a> Polling<'a> {
     fn begin(fate: &'a Fate) -> Self {
+        fate.thread.store(flight::thread::current(), Relaxed);
         // Fails only for an orphan, which stays one.
         let _ = fate.state.compare_exchange(WAITING, POLLING, AcqRel, Acquire);
         Self(fate)

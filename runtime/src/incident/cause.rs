@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Finding, IncidentKind, SystemState};
+use super::{Finding, IncidentKind, SystemState, ThreadState};
 use crate::flight::{Node, RuntimeState, Tree};
 use crate::spell::spell;
 
@@ -33,6 +33,19 @@ fn code(finding: &Finding, tree: &Tree) -> String {
         IncidentKind::RuntimeStalled => runtime(finding.runtimes.first()),
         IncidentKind::WatchdogLate => "the watchdog's own thread did not get a CPU in time: the host, not the code".into(),
     }
+}
+
+/// What the thread does that the incident is about, as far as its stack tells.
+pub(super) fn doing(threads: &[ThreadState]) -> Option<String> {
+    let thread = threads.iter().find(|thread| thread.subject)?;
+    let innermost = thread.stack.frames.first()?.function.as_deref();
+    let place = thread.stack.own_function().or(innermost);
+    let place = place.map(|function| format!(" in `{function}`")).unwrap_or_default();
+    Some(match (&thread.system_call, thread.state?) {
+        (Some(call), _) => format!("the thread is{place}, in the system call `{call}`"),
+        (None, "running") => format!("the thread computes{place}"),
+        (None, state) => format!("the thread is{place}, {state}"),
+    })
 }
 
 fn waits() -> String {
@@ -88,7 +101,7 @@ fn runtime(runtime: Option<&RuntimeState>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{finding, node, polling, stalled_runtime};
+    use super::super::testing::{finding, node, polling, stalled_runtime, thread};
     use super::*;
 
     fn guess_for(kind: IncidentKind, tree: Vec<Node>) -> String {
@@ -116,6 +129,16 @@ mod tests {
         assert_eq!(cause(&stalled), "every worker is blocked; guarded calls that block: `api::fetch` on worker-1");
         stalled.runtimes[0].polls.clear();
         assert_eq!(cause(&stalled), "every worker is blocked outside of guarded calls");
+    }
+
+    #[test]
+    fn the_stack_says_what_a_blocked_thread_does() {
+        let doing = |thread| doing(&[thread]);
+        let sleeping = thread(&["std::thread::sleep", "app::load"]);
+        assert_eq!(doing(sleeping.clone()).as_deref(), Some("the thread is in `app::load`, in the system call `clock_nanosleep`"));
+        let computing = ThreadState { state: Some("running"), system_call: None, ..sleeping.clone() };
+        assert_eq!(doing(computing).as_deref(), Some("the thread computes in `app::load`"));
+        assert_eq!(doing(ThreadState { subject: false, ..sleeping }), None);
     }
 
     #[test]

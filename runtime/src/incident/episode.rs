@@ -42,6 +42,11 @@ impl Episodes {
         self.open.extract_if(.., |episode| episode.opened.after(OPEN) <= now).collect()
     }
 
+    /// The incidents of the open episodes.
+    pub(super) fn incidents(&mut self) -> impl Iterator<Item = &mut Incident> {
+        self.open.iter_mut().map(|episode| &mut episode.incident)
+    }
+
     /// When the next episode is over.
     pub(super) fn next(&self) -> Option<Tick> {
         self.open.iter().map(|episode| episode.opened.after(OPEN)).min()

@@ -1,8 +1,9 @@
 //! What somebody found wrong: the watchdog, a guarded call, a device. Plain facts, from which the reporter makes the report.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::IncidentKind;
+use super::{Awaited, IncidentKind};
 use crate::clock::Tick;
 use crate::flight::{RuntimeState, Tree};
 use crate::policy::Origin;
@@ -30,6 +31,8 @@ pub(crate) struct Finding {
     pub(crate) tree: Option<Tree>,
     /// The runtimes when it was found, the stalled one first; the reporter looks itself where the finder did not.
     pub(crate) runtimes: Vec<RuntimeState>,
+    /// What the threads do; somebody may still be looking.
+    pub(crate) threads: Option<Arc<Awaited>>,
     /// What the finder knows beyond that, in one sentence.
     pub(crate) note: Option<String>,
 }
@@ -59,6 +62,7 @@ impl Finding {
             thread: None,
             tree: None,
             runtimes: Vec::new(),
+            threads: None,
             note: None,
         }
     }

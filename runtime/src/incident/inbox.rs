@@ -21,6 +21,8 @@ pub(crate) enum Work {
     Dump(DumpReason, SyncSender<()>),
     /// Log this.
     Line(Line),
+    /// Complete the reports whose threads were looked at meanwhile.
+    Threads,
     /// Say when everything before this is done.
     Flush(SyncSender<()>),
 }
@@ -44,7 +46,7 @@ pub(crate) fn post(work: Work) -> bool {
     let what = match work {
         Work::Finding(..) | Work::Again(..) | Work::End(_) => "incident",
         Work::Dump(..) => "report",
-        Work::Line(_) | Work::Flush(_) => "log",
+        Work::Line(_) | Work::Threads | Work::Flush(_) => "log",
     };
     let posted = inbox().sender.try_send(work).is_ok();
     if !posted {

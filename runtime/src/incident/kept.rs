@@ -32,6 +32,11 @@ pub(super) fn find(id: IncidentId) -> Option<Incident> {
     lock().iter().rev().find(|incident| incident.id == id).cloned()
 }
 
+/// The incidents whose threads somebody still looks at.
+pub(super) fn incomplete() -> Vec<Incident> {
+    lock().iter().filter(|incident| incident.is_incomplete()).cloned().collect()
+}
+
 /// Keeps an incident, in place of its earlier state or of the oldest one.
 pub(super) fn keep(incident: &Incident) {
     let mut last = lock();

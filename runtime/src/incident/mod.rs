@@ -23,6 +23,7 @@ mod rules;
 mod standing;
 mod store;
 mod system;
+mod threads;
 
 #[cfg(test)]
 pub(crate) mod testing;
@@ -44,6 +45,8 @@ pub use program::Program;
 pub(crate) use render::tree;
 pub use report::{FunctionProgress, Incident, RecentEvent};
 pub use system::{Pressure, SystemState};
+pub(crate) use threads::Awaited;
+pub use threads::{NativeStack, StackFrame, ThreadState, Trust};
 
 use crate::notify;
 
@@ -85,6 +88,12 @@ pub(crate) fn again(id: IncidentId, finding: Finding) {
 /// Tells that what was opened under this number, and lasted, is over.
 pub(crate) fn end(id: IncidentId) {
     inbox::post(inbox::Work::End(id));
+}
+
+/// Says that threads which reports wait for were looked at.
+#[cfg_attr(not(native_stacks), expect(dead_code))]
+pub(crate) fn threads_told() {
+    inbox::post(inbox::Work::Threads);
 }
 
 /// Starts the reporter's thread, once.

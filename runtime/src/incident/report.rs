@@ -2,16 +2,19 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::recorder::{self, Progress, Record};
-use super::{Finding, IncidentId, IncidentKind, Program, SystemState, cause, program, render, rules};
+use super::{Awaited, Finding, IncidentId, IncidentKind, Program, SystemState, ThreadState, cause, program, render, rules};
 use crate::clock::Tick;
 use crate::flight::{self, RuntimeState, Tree};
 use crate::policy::{Origin, Severity};
 
 /// So many events are in a report.
 const EVENTS: usize = 64;
+/// How long the first line of a report waits for the stack; the rest of it comes later.
+const PATIENCE: Duration = Duration::from_millis(15);
 /// So many functions are in a report, the most recently active first.
 const FUNCTIONS: usize = 32;
 
@@ -62,6 +65,8 @@ pub struct Incident {
     pub calls: Tree,
     /// The tokio runtimes; of a stalled one, it comes first.
     pub runtimes: Vec<RuntimeState>,
+    /// What the threads do that poll guarded calls or belong to a runtime, with their native stacks; the one that this is about first.
+    pub threads: Vec<ThreadState>,
     /// The last events, oldest first.
     pub events: Vec<RecentEvent>,
     /// How far each function has come, the most recently active first.
@@ -74,6 +79,8 @@ pub struct Incident {
     pub program: Program,
     /// The text report on disk, where a folder for reports is configured.
     pub report: Option<PathBuf>,
+    /// Where the rest of `threads` will be.
+    awaited: Option<Arc<Awaited>>,
 }
 
 /// One event before an incident.
@@ -117,7 +124,7 @@ impl Incident {
         let runtimes = if finding.runtimes.is_empty() { flight::runtimes() } else { finding.runtimes.clone() };
         let cause = cause::guess(&finding, &calls, &system);
         let (limit, set_by) = finding.limit.unzip();
-        Self {
+        let mut incident = Self {
             id,
             kind: finding.kind,
             severity,
@@ -138,13 +145,33 @@ impl Incident {
             call: finding.call,
             calls,
             runtimes,
+            threads: Vec::new(),
             events: events(EVENTS, finding.at),
             functions: functions(FUNCTIONS, now),
             system,
             policy: rules::explain(finding.site),
             program: program::program(),
             report: None,
+            awaited: finding.threads,
+        };
+        incident.begin();
+        incident
+    }
+
+    /// Takes in what is found out about the threads in the time that the first line of a report may take.
+    fn begin(&mut self) {
+        if let Some(threads) = self.awaited.as_ref().and_then(|awaited| awaited.first(PATIENCE)) {
+            self.show(&threads);
         }
+    }
+
+    fn show(&mut self, threads: &[ThreadState]) {
+        if self.threads.is_empty()
+            && let Some(doing) = cause::doing(threads)
+        {
+            self.cause = format!("{}; {doing}", self.cause);
+        }
+        self.threads = threads.to_vec();
     }
 
     /// The same incident, seen again while it lasts: newer evidence for what was told before.
@@ -155,7 +182,25 @@ impl Incident {
 
     /// What is remembered of it until it is over.
     pub(super) fn without_evidence(&self) -> Self {
-        Self { calls: Tree::default(), events: Vec::new(), functions: Vec::new(), policy: None, ..self.clone() }
+        let (calls, threads, events, functions) = (Tree::default(), Vec::new(), Vec::new(), Vec::new());
+        Self { calls, threads, awaited: None, events, functions, policy: None, ..self.clone() }
+    }
+
+    /// Whether somebody still looks at the threads.
+    pub(super) fn is_incomplete(&self) -> bool {
+        self.awaited.is_some()
+    }
+
+    /// Takes in what was found out about the threads since, after waiting at most `patience` for the last of it; whether anything was.
+    pub(super) fn complete(&mut self, patience: Duration) -> bool {
+        let Some(awaited) = &self.awaited else { return false };
+        let Some(threads) = awaited.last(patience) else { return false };
+        if awaited.is_done() {
+            self.awaited = None;
+        }
+        let is_new = self.threads[..] != threads[..];
+        self.show(&threads);
+        is_new
     }
 
     /// The report as JSON, version 1; its schema is in the documentation.

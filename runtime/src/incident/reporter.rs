@@ -26,6 +26,8 @@ use crate::site::sites;
 
 /// How often the policy file is looked at; metrics are handed over every second time.
 const BEAT: Duration = Duration::from_millis(500);
+/// How long a flush, or the end of the process, waits for the native stacks of all reports; a small part of that on a machine with time.
+const STACKS: Duration = Duration::from_secs(2);
 
 /// Starts the thread, once. Where none can be started, the next call tries again; until then work waits in its bounded queue.
 pub(crate) fn ensure_started() {
@@ -120,7 +122,9 @@ impl Reporter {
                 answer(&done);
             }
             Work::Line(line) => line.log(),
+            Work::Threads => self.complete(Duration::ZERO),
             Work::Flush(done) => {
+                self.complete(STACKS);
                 self.close(Tick::NEVER);
                 answer(&done);
             }
@@ -140,9 +144,25 @@ impl Reporter {
         let mut incident = Incident::join(id, finding, verdict.severity);
         publish(&mut incident);
         if abort::is_due(incident.kind) {
+            incident.complete(STACKS);
+            save(&mut incident);
             abort::abort(&incident, &verdict);
         }
         self.episodes.open(incident, verdict, now);
+    }
+
+    /// Brings reports up to date whose threads were looked at meanwhile; waits at most `patience` for that.
+    fn complete(&mut self, patience: Duration) {
+        let end = Instant::now() + patience;
+        for mut incident in kept::incomplete() {
+            if incident.complete(end.saturating_duration_since(Instant::now())) {
+                save(&mut incident);
+            }
+            kept::keep(&incident);
+        }
+        for incident in self.episodes.incidents() {
+            incident.complete(Duration::ZERO);
+        }
     }
 
     /// Ends episodes: brings their reports up to date and tells the channels. Tells them of what is over, too.

@@ -1,9 +1,10 @@
 //! Findings, calls and incidents for tests.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Finding, Incident, IncidentId, IncidentKind};
+use super::{Awaited, Finding, Incident, IncidentId, IncidentKind, NativeStack, StackFrame, ThreadState, Trust};
 use crate::clock::Tick;
 use crate::flight::{GuardedPoll, Node, Polling, RuntimeState, Tree};
 use crate::site::{Site, Submitted};
@@ -18,7 +19,10 @@ pub(crate) fn finding(kind: IncidentKind) -> Finding {
 pub(crate) fn incident(id: u64, kind: IncidentKind) -> Incident {
     let tree = Tree { calls: vec![node(1, 0, "test::trade"), node(2, 1, "test::fetch")] };
     let runtimes = vec![stalled_runtime("test::fetch")];
-    let finding = Finding { tree: Some(tree), runtimes, thread: Some("worker-1".into()), ..finding(kind) };
+    let threads = Awaited::default();
+    threads.tell(Arc::new([thread(&["std::thread::sleep", "test::fetch"])]), true);
+    let finding =
+        Finding { tree: Some(tree), runtimes, thread: Some("worker-1".into()), threads: Some(Arc::new(threads)), ..finding(kind) };
     Incident::join(IncidentId(id), finding, kind.severity())
 }
 
@@ -55,6 +59,34 @@ pub(crate) fn stalled_runtime(function: &'static str) -> RuntimeState {
         queued: 3,
         stalled: Some(Duration::from_secs(5)),
         polls: vec![GuardedPoll { thread: "worker-1".to_owned(), function, elapsed: Duration::from_secs(6) }],
+    }
+}
+
+/// A thread that sleeps, and what its functions are called, the innermost first.
+pub(crate) fn thread(functions: &[&str]) -> ThreadState {
+    let frames = functions.iter().enumerate().map(|(index, function)| frame(index, function)).collect();
+    ThreadState {
+        name: "worker-1".into(),
+        tid: 42,
+        subject: true,
+        state: Some("sleeping"),
+        system_call: Some("clock_nanosleep".into()),
+        waits_in: Some("hrtimer_nanosleep".into()),
+        stack: NativeStack { frames, complete: true, looks: 3, ..NativeStack::default() },
+    }
+}
+
+pub(crate) fn frame(index: usize, function: &str) -> StackFrame {
+    StackFrame {
+        index,
+        function: Some(function.into()),
+        module: "app".into(),
+        offset: 0x1234,
+        file: Some("src/load.rs".into()),
+        line: Some(7),
+        inlined: false,
+        trust: Trust::Tables,
+        steady: true,
     }
 }
 

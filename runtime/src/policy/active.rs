@@ -92,6 +92,11 @@ pub(crate) fn watchdog() -> Arc<WatchdogPolicy> {
     Arc::clone(&in_force().load().watchdog)
 }
 
+/// Whether reports may have native stacks, as far as the environment says.
+pub(crate) fn stacks_are_on() -> bool {
+    in_force().load().set.environment.stacks != Some(false)
+}
+
 /// Where notifications may go, as the file in force declares it.
 pub(crate) fn channels() -> Arc<[Channel]> {
     Arc::clone(&in_force().load().set.file.channels)

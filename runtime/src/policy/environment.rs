@@ -18,6 +18,9 @@ pub(crate) const TIMEOUT_SCALE: &str = "BACKSTOP_TIMEOUT_SCALE";
 /// Faults to inject.
 pub(crate) const INJECT: &str = "BACKSTOP_INJECT";
 
+/// Switches native stacks off.
+pub(crate) const STACKS: &str = "BACKSTOP_STACKS";
+
 /// What the environment says.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Environment {
@@ -25,6 +28,7 @@ pub(crate) struct Environment {
     pub(crate) scale: Option<Scale>,
     pub(crate) config: Option<PathBuf>,
     pub(crate) inject: Option<String>,
+    pub(crate) stacks: Option<bool>,
     /// What cannot be understood; such a variable has no effect.
     pub(crate) problems: Vec<Problem>,
 }
@@ -65,9 +69,10 @@ impl Environment {
                 None
             }
         };
-        let (disable, scale, inject) = (text(DISABLE), text(TIMEOUT_SCALE), text(INJECT));
+        let (disable, scale, inject, stacks) = (text(DISABLE), text(TIMEOUT_SCALE), text(INJECT), text(STACKS));
         environment.inject = inject;
         environment.disable = disable.and_then(|text| environment.ask(Disable::parse(&text)).flatten());
+        environment.stacks = stacks.and_then(|text| environment.ask(on_or_off(&text)));
         environment.scale = scale.and_then(|text| environment.ask(Scale::parse(&text)));
         environment
     }
@@ -122,7 +127,16 @@ impl Environment {
                 format!("{INJECT} has no effect: this program was built without the feature `inject` of backstop")
             }
         });
-        [disable, scale, inject].into_iter().flatten().collect()
+        let stacks = (self.stacks == Some(false)).then(|| format!("{STACKS}=0: reports are without native stacks"));
+        [disable, scale, inject, stacks].into_iter().flatten().collect()
+    }
+}
+
+fn on_or_off(text: &str) -> Result<bool, Problem> {
+    match text.to_ascii_lowercase().as_str() {
+        "0" | "false" | "off" | "no" => Ok(false),
+        "1" | "true" | "on" | "yes" => Ok(true),
+        _ => Err(Problem::new(format!("{STACKS}=`{text}` is neither on nor off")).help("write `0` for reports without native stacks")),
     }
 }
 
@@ -216,9 +230,16 @@ mod tests {
     }
 
     #[test]
+    fn native_stacks_are_switched_off_by_a_word_that_is_understood() {
+        assert_eq!(environment(&[("BACKSTOP_STACKS", "off")]).stacks, Some(false));
+        assert_eq!(environment(&[]).stacks, None);
+        assert!(environment(&[("BACKSTOP_STACKS", "some")]).problems[0].message.contains("`some` is neither on nor off"));
+    }
+
+    #[test]
     fn every_switch_has_a_sentence_for_the_start() {
-        let switched = environment(&[("BACKSTOP_DISABLE", "1"), ("BACKSTOP_TIMEOUT_SCALE", "3")]);
-        assert_eq!(switched.notices().len(), 2);
+        let switched = environment(&[("BACKSTOP_DISABLE", "1"), ("BACKSTOP_TIMEOUT_SCALE", "3"), ("BACKSTOP_STACKS", "0")]);
+        assert_eq!(switched.notices().len(), 3);
         assert!(switched.notices()[0].starts_with("BACKSTOP_DISABLE=1"));
     }
 }

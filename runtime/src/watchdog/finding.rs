@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::stack;
 use crate::clock::Tick;
 use crate::flight::{self, CallId, Deadline, Record, Terms, Tree, View};
 use crate::incident::{Finding, IncidentKind};
@@ -56,9 +57,16 @@ fn about(kind: IncidentKind, id: CallId, view: &View, terms: Option<&Terms>, ela
         call: Some(id.number()),
         attempt: view.attempt,
         attempts: terms.map_or(1, |terms| terms.attempts),
+        // Asked first: the thread may move on while the tree is read.
+        threads: is_held(kind, view).then(|| stack::of(view.thread)).flatten(),
         tree: Some(tree(id, now)),
         ..Finding::process(kind, now, elapsed)
     }
+}
+
+/// Whether the call holds a thread, so that the thread's stack says where. A call that looks after itself, or has panicked, is not stuck.
+fn is_held(kind: IncidentKind, view: &View) -> bool {
+    view.polling() && !(view.paused_clock && kind != IncidentKind::Blocked) && kind != IncidentKind::Panicked
 }
 
 /// Calls that findings of one moment show altogether; beyond that each shows its callers alone.

@@ -12,6 +12,7 @@ mod probe;
 mod pulse;
 mod rounds;
 mod runtimes;
+pub(crate) mod stack;
 mod sweep;
 
 use std::sync::OnceLock;
@@ -22,6 +23,7 @@ use std::time::Duration;
 pub(crate) use alarm::{Alarm, sleep_until};
 pub(crate) use judge::{Expiry, next};
 pub use runtimes::watch_runtime;
+pub use stack::threads;
 pub(crate) use sweep::{expire, panicked};
 
 use crate::clock::Tick;
@@ -61,6 +63,7 @@ fn thread() -> Option<&'static Thread> {
 fn watch() {
     // Its log lines, its reports and the reload of policies come from the reporter, also in a program that installs nothing.
     incident::start();
+    stack::start();
     let mut episodes = blocked::Episodes::default();
     let mut rounds = rounds::Rounds::default();
     loop {

@@ -11,6 +11,7 @@ use tokio::runtime::{Handle, Id};
 
 use super::probe::Probe;
 use super::pulse::{self, Finding, Pulse, Vitals};
+use super::stack;
 use crate::clock::Tick;
 use crate::event::Event;
 use crate::flight::runtime::{self, Runtime};
@@ -171,6 +172,7 @@ fn finding(runtime: &Runtime, quiet: Duration, now: Tick) -> incident::Finding {
     incident::Finding {
         limit: Some((after.value, after.origin)),
         runtimes: [stalled].into_iter().chain(others).collect(),
+        threads: stack::of_all(),
         ..incident::Finding::process(IncidentKind::RuntimeStalled, now, quiet)
     }
 }

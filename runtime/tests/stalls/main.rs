@@ -112,6 +112,8 @@ macro_rules! assert_recorded {
             filters => vec![
                 // What the machine is to blame for is not the code's.
                 (r"; the host is starved [^\n]*", ""),
+                // The place in the code is another test's.
+                (r"; the thread (is|computes) [^\n]*", ""),
                 (r"\d{4}-\d\d-\d\dT[0-9:.]*Z", "TIME"),
                 (r"\d+(\.\d+)? ?(ns|µs|ms|s|m|h)\b( \d+(ns|µs|ms|s|m)\b)*", "DURATION"),
                 (r"\d+", "N"),
@@ -199,14 +201,33 @@ fn assert_blocked(left: &Left, name: &str) {
     assert_eq!(call(left)["polling"]["thread"], thread);
 }
 
+/// The native stack of the thread that the report is about, where stacks can be had.
+fn assert_stack(left: &Left, function: &str) {
+    if !cfg!(native_stacks) {
+        return;
+    }
+    let Left { json, text, .. } = left;
+    let thread = &json["threads"][0];
+    assert_eq!(thread["subject"], true, "{text}");
+    let frames = thread["stack"]["frames"].as_array().unwrap();
+    assert!(frames.iter().any(|frame| frame["function"].as_str().is_some_and(|name| name.contains(function))), "{text}");
+    assert_eq!(thread["stack"]["complete"], true, "{text}");
+}
+
 #[test]
 fn a_body_that_sleeps_on_its_thread() {
-    assert_recorded!(blocks("sleeps"));
+    let left = blocks("sleeps");
+    assert_stack(&left, "std::thread");
+    assert_stack(&left, "child::");
+    assert_eq!(left.json["threads"][0]["system_call"].is_string(), cfg!(native_stacks), "{}", left.text);
+    assert_recorded!(left);
 }
 
 #[test]
 fn a_body_that_spins() {
-    assert_recorded!(blocks("spins"));
+    let left = blocks("spins");
+    assert_stack(&left, "child::");
+    assert_recorded!(left);
 }
 
 #[test]
@@ -229,6 +250,7 @@ fn a_body_that_outlives_its_caller() {
     let calls = left.json["calls"].as_array().unwrap();
     let orphan = calls.iter().find(|call| call["function"] == "stall.orphan" && call["detached"] == true);
     assert!(orphan.is_some_and(|call| call["polling"].is_object()), "{}", left.text);
+    assert_stack(&left, "child::");
     assert_recorded!(left);
 }
 

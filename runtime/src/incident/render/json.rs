@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use serde_json::{Value, json};
 
 use crate::flight::{GuardedPoll, Node, RuntimeState, Tree};
-use crate::incident::{Dump, FunctionProgress, Incident, Program, RecentEvent, SystemState};
+use crate::incident::{Dump, FunctionProgress, Incident, Program, RecentEvent, StackFrame, SystemState, ThreadState};
 
 pub(in crate::incident) fn json(incident: &Incident) -> Value {
     json!({
@@ -33,6 +33,7 @@ pub(in crate::incident) fn json(incident: &Incident) -> Value {
         "call": incident.call,
         "calls": calls(&incident.calls),
         "runtimes": incident.runtimes.iter().map(runtime).collect::<Vec<_>>(),
+        "threads": incident.threads.iter().map(thread).collect::<Vec<_>>(),
         "events": incident.events.iter().map(event).collect::<Vec<_>>(),
         "functions": incident.functions.iter().map(function).collect::<Vec<_>>(),
         "system": system(&incident.system),
@@ -98,6 +99,40 @@ fn runtime(runtime: &RuntimeState) -> Value {
 
 fn poll(poll: &GuardedPoll) -> Value {
     json!({ "thread": poll.thread, "function": poll.function, "elapsed_seconds": seconds(poll.elapsed) })
+}
+
+fn thread(thread: &ThreadState) -> Value {
+    let stack = &thread.stack;
+    json!({
+        "name": thread.name,
+        "tid": thread.tid,
+        "subject": thread.subject,
+        "state": thread.state,
+        "system_call": thread.system_call,
+        "waits_in": thread.waits_in,
+        "stack": {
+            "missing": stack.missing,
+            "complete": stack.complete,
+            "left_out": stack.left_out,
+            "looks": stack.looks,
+            "moves": stack.moves,
+            "frames": stack.frames.iter().map(frame).collect::<Vec<_>>(),
+        },
+    })
+}
+
+fn frame(frame: &StackFrame) -> Value {
+    json!({
+        "index": frame.index,
+        "function": frame.function,
+        "module": frame.module,
+        "offset": frame.offset,
+        "file": frame.file,
+        "line": frame.line,
+        "inlined": frame.inlined,
+        "trust": frame.trust.as_str(),
+        "steady": frame.steady,
+    })
 }
 
 fn event(event: &RecentEvent) -> Value {

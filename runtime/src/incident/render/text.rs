@@ -39,6 +39,10 @@ pub(in crate::incident) fn text(incident: &Incident, out: &mut dyn Write) -> fmt
     head(incident, out)?;
     calls(&incident.calls, incident.call, out)?;
     runtimes(&incident.runtimes, out)?;
+    if !incident.threads.is_empty() {
+        writeln!(out, "\nThreads")?;
+        super::threads(&incident.threads, out)?;
+    }
     events(&incident.events, out)?;
     functions(&incident.functions, out)?;
     system(&incident.system, out)?;

@@ -1,0 +1,170 @@
+//! The threads that look at threads: `backstop-stacks` captures, without the heap; `backstop-symbols` names what was captured.
+//!
+//! Two of them, because a name may take long (a large library, a slow disk, a heap whose lock the stuck thread holds) and the next stack must
+//! not wait for it.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, OnceLock};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::capture::Capture;
+use super::procfs;
+use super::shot::{SAMPLES, Shot, Thread};
+use super::tell::Teller;
+use crate::flight;
+use crate::incident::{self, Awaited};
+
+/// Requests that wait; further ones get no stack.
+const WAITING: usize = 64;
+/// Requests that are answered with one shot.
+const TOGETHER: usize = 32;
+/// Between two looks at a thread.
+const GAP: Duration = Duration::from_millis(20);
+/// For looking at all threads once: those that are left then are not asked any more.
+const ROUND: Duration = Duration::from_millis(300);
+/// For lines.
+const LINES: Duration = Duration::from_millis(300);
+/// How the workers of tokio are called, as far as the kernel keeps names.
+const WORKERS: &str = "tokio-r";
+
+/// Somebody wants to know what a thread does; with the number 0, what all do.
+#[derive(Clone)]
+struct Request {
+    tid: i32,
+    answer: Arc<Awaited>,
+}
+
+type Requests = [Option<Request>; TOGETHER];
+
+/// A shot and who waits for it.
+struct Taken {
+    shot: Box<Shot>,
+    requests: Requests,
+    last: bool,
+}
+
+/// Has the thread looked at; `None` where that is not possible now.
+pub(in crate::watchdog::stack) fn request(tid: i32) -> Option<Arc<Awaited>> {
+    let answer = Arc::<Awaited>::default();
+    let request = Request { tid, answer: Arc::clone(&answer) };
+    port().as_ref()?.try_send(request).ok()?;
+    Some(answer)
+}
+
+/// Starts both threads, once.
+pub(in crate::watchdog::stack) fn start() {
+    port();
+}
+
+fn port() -> &'static Option<SyncSender<Request>> {
+    static PORT: OnceLock<Option<SyncSender<Request>>> = OnceLock::new();
+    PORT.get_or_init(|| {
+        let (requests, asked) = sync_channel(WAITING);
+        let (taken, given) = sync_channel(2);
+        let (used, empty) = sync_channel(2);
+        for _ in 0..2 {
+            used.send(Box::new(Shot::new())).ok()?;
+        }
+        let capture = Capture::new()?;
+        spawn("backstop-symbols", move || tell(&given, &used))?;
+        spawn("backstop-stacks", move || Sampler { capture, empty, taken }.run(&asked))?;
+        Some(requests)
+    })
+}
+
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Option<()> {
+    thread::Builder::new().name(name.to_owned()).spawn(work).ok().map(drop)
+}
+
+struct Sampler {
+    capture: Capture,
+    empty: Receiver<Box<Shot>>,
+    taken: SyncSender<Taken>,
+}
+
+impl Sampler {
+    fn run(mut self, asked: &Receiver<Request>) {
+        while let Ok(first) = asked.recv() {
+            let mut requests: Requests = [const { None }; TOGETHER];
+            for (place, request) in requests.iter_mut().zip(std::iter::once(first).chain(asked.try_iter())) {
+                *place = Some(request);
+            }
+            // Nothing is known to panic in there; if something does, the next request is answered all the same.
+            let _ = catch_unwind(AssertUnwindSafe(|| self.answer(requests)));
+        }
+    }
+
+    fn answer(&mut self, requests: Requests) {
+        let Ok(mut shot) = self.empty.recv_timeout(ROUND) else {
+            return requests.iter().flatten().for_each(|request| request.answer.give_up());
+        };
+        shot.clear();
+        choose(&mut shot, &requests);
+        let end = Instant::now() + ROUND;
+        self.round(&mut shot, |thread| thread.taken == 0, end);
+        if let Ok(mut early) = self.empty.try_recv() {
+            early.copy(&shot);
+            let _ = self.taken.try_send(Taken { shot: early, requests: requests.clone(), last: false });
+        }
+        for _ in 1..SAMPLES {
+            thread::sleep(GAP);
+            self.round(&mut shot, |thread| thread.asked && thread.answers(), end);
+        }
+        let _ = self.taken.send(Taken { shot, requests, last: true });
+    }
+
+    /// Looks at some of the threads once.
+    fn round(&mut self, shot: &mut Shot, which: impl Fn(&Thread) -> bool, end: Instant) {
+        self.capture.begin();
+        for index in 0..shot.threads.len() {
+            if which(&shot.threads[index]) {
+                let sample = self.capture.look(shot.threads[index].tid, Instant::now() < end, shot);
+                shot.threads[index].keep(sample);
+            }
+        }
+    }
+}
+
+/// The threads that are looked at: those that are asked about, those that poll guarded calls, and the workers of runtimes.
+fn choose(shot: &mut Shot, requests: &Requests) {
+    for request in requests.iter().flatten().filter(|request| request.tid != 0) {
+        shot.add(request.tid, true, || procfs::name(request.tid));
+    }
+    flight::thread::tids().for_each(|tid| shot.add(tid, false, || procfs::name(tid)));
+    procfs::threads(|tid| {
+        let name = procfs::name(tid);
+        if name.as_str().starts_with(WORKERS) {
+            shot.add(tid, false, || name);
+        }
+    });
+}
+
+/// The life of `backstop-symbols`.
+fn tell(given: &Receiver<Taken>, used: &SyncSender<Box<Shot>>) {
+    let mut teller = Teller::default();
+    while let Ok(Taken { shot, requests, last }) = given.recv() {
+        let told = catch_unwind(AssertUnwindSafe(|| answer(&mut teller, &shot, &requests, last)));
+        if told.is_err() {
+            requests.iter().flatten().for_each(|request| request.answer.give_up());
+        }
+        if last {
+            incident::threads_told();
+        }
+        let _ = used.send(shot);
+    }
+}
+
+fn answer(teller: &mut Teller, shot: &Shot, requests: &Requests, last: bool) {
+    teller.learn_names(shot);
+    for request in requests.iter().flatten() {
+        request.answer.tell(teller.tell(shot, request.tid), false);
+    }
+    if last {
+        teller.learn_lines(shot, Instant::now() + LINES);
+        for request in requests.iter().flatten() {
+            request.answer.tell(teller.tell(shot, request.tid), true);
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! From a shot to what a report shows: names of threads, functions and system calls instead of numbers.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::lines::{Lines, Place};
+use super::names::{self, Names};
+use super::shot::{Frame, Image, Sample, Shot, Source, Thread};
+use super::unwind::End;
+use super::{capture, syscalls};
+use crate::flight;
+use crate::incident::{NativeStack, StackFrame, ThreadState};
+
+/// Frames of a thread that nobody asked about.
+const OTHERS: usize = 32;
+
+/// Looks names up, and remembers them.
+#[derive(Default)]
+pub(super) struct Teller {
+    names: Names,
+    lines: Lines,
+}
+
+impl Teller {
+    /// Names the functions on all stacks of the shot.
+    pub(super) fn learn_names(&mut self, shot: &Shot) {
+        for (index, image) in shot.images.iter().enumerate() {
+            self.names.learn(&path(image), addresses(shot, index, image));
+        }
+    }
+
+    /// Finds lines for the stacks of the threads that somebody asks about, then for the others, until the deadline.
+    pub(super) fn learn_lines(&mut self, shot: &Shot, deadline: Instant) {
+        for (index, image) in shot.images.iter().enumerate() {
+            self.lines.learn(&path(image), addresses(shot, index, image), deadline);
+        }
+    }
+
+    /// The threads of the shot; those of `subject` first.
+    pub(super) fn tell(&self, shot: &Shot, subject: i32) -> Arc<[ThreadState]> {
+        let mut threads: Vec<ThreadState> = shot.threads.iter().map(|thread| self.thread(shot, thread, subject)).collect();
+        threads.sort_by_key(|thread| !thread.subject);
+        threads.into()
+    }
+
+    fn thread(&self, shot: &Shot, thread: &Thread, subject: i32) -> ThreadState {
+        let sample = thread.samples().first().unwrap_or(&Sample::UNKNOWN);
+        let name = flight::thread::of(thread.tid).map_or_else(|| thread.name.as_str().to_owned(), |known| known.name.clone());
+        let call = sample.call.map(|number| syscalls::name(number).map_or_else(|| format!("system call {number}"), str::to_owned));
+        ThreadState {
+            name,
+            tid: thread.tid,
+            subject: thread.tid == subject,
+            state: state(sample.state),
+            system_call: call,
+            waits_in: (!sample.wchan.as_bytes().is_empty()).then(|| sample.wchan.as_str().to_owned()),
+            stack: self.stack(shot, thread, sample, thread.tid == subject),
+        }
+    }
+
+    fn stack(&self, shot: &Shot, thread: &Thread, sample: &Sample, is_subject: bool) -> NativeStack {
+        if let Some(why) = missing(sample.source) {
+            return NativeStack::missing(why);
+        }
+        let kept: Vec<Frame> = shot.frames(sample).collect();
+        let steady = steady(shot, thread, &kept);
+        let shown = if is_subject { kept.len() } else { kept.len().min(OTHERS) };
+        let frames =
+            kept[..shown].iter().enumerate().flat_map(|(index, frame)| self.frame(shot, index, *frame, index >= kept.len() - steady));
+        NativeStack {
+            frames: frames.collect(),
+            complete: sample.end == End::Root && shown == kept.len(),
+            left_out: sample.skipped + kept.len() - shown,
+            looks: thread.taken,
+            moves: steady < kept.len(),
+            missing: None,
+        }
+    }
+
+    /// A physical frame and the functions that were inlined there.
+    fn frame(&self, shot: &Shot, index: usize, frame: Frame, steady: bool) -> Vec<StackFrame> {
+        let image = frame.image.and_then(|image| shot.images.get(image));
+        let path = image.map(path).unwrap_or_default();
+        let (code, offset) = (sought(frame), image.map_or(0, |image| image.bias));
+        let offset_in_file = code.wrapping_sub(offset);
+        let physical = StackFrame {
+            index,
+            function: self.names.of(&path, offset_in_file).map(str::to_owned),
+            module: image.map(module).unwrap_or_default(),
+            offset: frame.found.code.wrapping_sub(offset),
+            file: None,
+            line: None,
+            inlined: false,
+            trust: frame.found.trust,
+            steady,
+        };
+        let Some((last, inlined)) = self.lines.of(&path, offset_in_file).split_last() else { return vec![physical] };
+        let at = |place: &Place, inlined: bool| StackFrame {
+            function: if inlined { place.function.clone() } else { physical.function.clone().or_else(|| place.function.clone()) },
+            file: place.file.clone(),
+            line: place.line,
+            inlined,
+            ..physical.clone()
+        };
+        inlined.iter().map(|place| at(place, true)).chain([at(last, false)]).collect()
+    }
+}
+
+/// How many of the outermost frames were there in every look.
+fn steady(shot: &Shot, thread: &Thread, first: &[Frame]) -> usize {
+    let same = |sample: &Sample| {
+        let later: Vec<Frame> = shot.frames(sample).collect();
+        first.iter().rev().zip(later.iter().rev()).take_while(|(one, other)| is_same(one, other)).count()
+    };
+    thread.samples().iter().skip(1).map(same).min().unwrap_or(first.len())
+}
+
+fn is_same(one: &Frame, other: &Frame) -> bool {
+    (one.found.code, one.found.stack) == (other.found.code, other.found.stack)
+}
+
+/// The address inside the instruction that is being executed: the call, where `code` is what it returns to.
+fn sought(frame: Frame) -> u64 {
+    frame.found.code - u64::from(frame.found.returns)
+}
+
+/// The addresses on all stacks that lie in one image, as its file counts them.
+fn addresses<'a>(shot: &'a Shot, index: usize, image: &'a Image) -> impl Iterator<Item = u64> + 'a {
+    let frames = shot.threads.iter().flat_map(Thread::samples).flat_map(|sample| shot.frames(sample));
+    frames.filter(move |frame| frame.image == Some(index)).map(|frame| sought(frame).wrapping_sub(image.bias))
+}
+
+fn path(image: &Image) -> PathBuf {
+    names::file(image.path.as_str())
+}
+
+fn module(image: &Image) -> String {
+    let path = image.path.as_str().trim_end_matches(" (deleted)");
+    Path::new(path).file_name().map_or_else(|| path.to_owned(), |name| name.to_string_lossy().into_owned())
+}
+
+fn missing(source: Source) -> Option<&'static str> {
+    match source {
+        Source::Asleep | Source::Signal => None,
+        Source::Refused(refusal) => Some(capture::refusal(refusal)),
+        Source::Spared => Some("it runs, and there was no time left to ask it for its stack"),
+        Source::Unknown => Some("the thread has ended, or procfs does not tell"),
+    }
+}
+
+fn state(letter: u8) -> Option<&'static str> {
+    Some(match letter {
+        b'R' => "running",
+        b'S' => "sleeping",
+        b'D' => "waiting for the kernel, uninterruptibly",
+        b'T' => "stopped",
+        b't' => "stopped by a debugger",
+        b'Z' | b'X' => "ended",
+        b'I' => "idle",
+        _ => return None,
+    })
+}

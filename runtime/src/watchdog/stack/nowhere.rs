@@ -1,0 +1,17 @@
+//! Where native stacks cannot be captured: whoever asks is told so.
+
+use std::sync::Arc;
+
+use crate::flight;
+use crate::incident::{Awaited, NativeStack, ThreadState};
+
+pub(super) fn start() {}
+
+pub(super) fn request(tid: i32) -> Option<Arc<Awaited>> {
+    let why = if cfg!(feature = "stacks") { "not available on this platform" } else { "not available without the feature `stacks`" };
+    let name = flight::thread::of(tid).map(|thread| thread.name.clone()).unwrap_or_default();
+    let thread = ThreadState { name, tid, subject: true, state: None, system_call: None, waits_in: None, stack: NativeStack::missing(why) };
+    let answer = Awaited::default();
+    answer.tell(Arc::new([thread]), true);
+    Some(Arc::new(answer))
+}
