@@ -386,3 +386,19 @@ fn a_result_that_borrows_from_what_is_not_on_the_device_comes_from_the_cpu() {
     let on_cpu = Layers { rows: vec![Tensor::from_slice(&[1.0f32]), Tensor::from_slice(&[2.0f32])], name: String::new() };
     assert!(std::ptr::eq(on_cpu.best(&scores).unwrap(), &on_cpu.rows[1]));
 }
+
+struct Opaque(u32);
+
+#[safe_mps_op]
+fn counted(x: &Tensor, by_reference: &Opaque, exclusive: &mut Opaque) -> Tensor {
+    exclusive.0 += by_reference.0;
+    x.abs().sqrt()
+}
+
+#[test]
+fn what_has_no_clone_is_passed_by_reference() {
+    let Some(_orders) = without_abs() else { return };
+    let mut calls = Opaque(0);
+    is_from_the_cpu(&counted(&on_mps(&INPUT), &Opaque(1), &mut calls));
+    assert_eq!(calls.0, 2);
+}

@@ -64,6 +64,7 @@ pub mod inject;
 mod metrics;
 mod notify;
 mod observe;
+mod otherwise;
 mod outcome;
 pub mod policy;
 #[doc(hidden)]

@@ -1,48 +1,6 @@
-//! Every rule that refuses something has a case in `fail/`, whose messages are recorded word for word.
-//!
-//! Messages differ from compiler to compiler, so the words are compared only on the one that they were recorded with; elsewhere the
-//! cases must still be refused.
-
-use std::env;
-use std::ffi::OsStr;
-use std::fs;
-use std::path::Path;
-use std::process::Command;
-
-/// The compiler that the `.stderr` files come from.
-const RECORDED_WITH: &str = "rustc 1.95.";
-
-/// Copies of the cases, without their recorded messages.
-const COPIES: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/fail");
+//! The cases in `fail/`.
 
 #[test]
 fn misuse_is_explained() {
-    let version = version();
-    if version.starts_with(RECORDED_WITH) {
-        trybuild::TestCases::new().compile_fail("tests/fail/*.rs");
-    } else if env::var_os("TRYBUILD").is_some() {
-        trybuild::TestCases::new().compile_fail(format!("{COPIES}/*.rs"));
-    } else {
-        println!("the messages were recorded with {RECORDED_WITH}x, and this is {version}: checking only that every case is refused");
-        copy_cases();
-        let this_test = env::current_exe().expect("this test is a program");
-        let status = Command::new(this_test).env("TRYBUILD", "overwrite").status().expect("it starts again");
-        assert!(status.success(), "a case was not refused");
-    }
-}
-
-fn version() -> String {
-    let output = Command::new("rustc").arg("--version").output().expect("rustc is there, for it has built this test");
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-fn copy_cases() {
-    fs::create_dir_all(COPIES).expect("a folder for the copies");
-    for case in fs::read_dir("tests/fail").expect("the cases") {
-        let case = case.expect("a case").path();
-        if case.extension() == Some(OsStr::new("rs")) {
-            let copy = Path::new(COPIES).join(case.file_name().expect("a file"));
-            fs::copy(&case, copy).expect("a copy");
-        }
-    }
+    backstop_ui_tests::every_case_is_refused(env!("CARGO_TARGET_TMPDIR"));
 }

@@ -30,8 +30,8 @@ pub fn expand(input: &Input) -> TokenStream {
     let bounded = bounded(generics, &quote!(#device::Migrate));
     let (impls, _, clause) = bounded.split_for_impl();
     let (_, types, _) = generics.split_for_impl();
-    let visit = arms(input, &quote!(ref), |field, name| call(&device, field, name, &quote!(visit), &quote!(visitor)));
-    let visit_mut = arms(input, &quote!(ref mut), |field, name| call(&device, field, name, &quote!(visit_mut), &quote!(visitor)));
+    let visit = arms(input, &quote!(ref), |field, name| call(&device, field, name, "visit", &quote!(visitor)));
+    let visit_mut = arms(input, &quote!(ref mut), |field, name| call(&device, field, name, "visit_mut", &quote!(visitor)));
     let traits = traits(&device);
     quote! {
         #[automatically_derived]
@@ -59,7 +59,7 @@ fn rebuild(input: &Input) -> TokenStream {
     let arms = variants.iter().map(|variant| {
         let (path, pattern) = (path(variant), pattern(variant, &quote!(ref)));
         let values = variant.fields.iter().zip(names()).map(|(field, name)| {
-            let (member, value) = (&field.member, call(&device, field, &name, &quote!(rebuild), &quote!(moves)));
+            let (member, value) = (&field.member, call(&device, field, &name, "rebuild", &quote!(moves)));
             quote!(#member: #value)
         });
         quote!(#pattern => #path { #(#values),* },)
@@ -92,8 +92,9 @@ fn arms(input: &Input, binding: &TokenStream, call: impl Fn(&Field, &Ident) -> T
 }
 
 /// `(&&&field(__0)).visit(__0, visitor)`, at the field's type.
-fn call(device: &TokenStream, field: &Field, name: &Ident, method: &TokenStream, with: &TokenStream) -> TokenStream {
+fn call(device: &TokenStream, field: &Field, name: &Ident, method: &str, with: &TokenStream) -> TokenStream {
     let span = field.ty.span().resolved_at(Span::mixed_site());
+    let (name, method) = (Ident::new(&name.to_string(), span), Ident::new(method, span));
     quote_spanned!(span=> (&&&#device::field(&*#name)).#method(#name, #with))
 }
 

@@ -54,6 +54,11 @@ impl Input {
                 Vec::new()
             }
         };
+        if let Some(parameter) = input.generics.lifetimes().next() {
+            let message = "a type that borrows cannot be moved, because it would have to own the copies: hold the values themselves (a tensor's \
+                           `shallow_clone` copies no data), or pass the references as arguments of their own";
+            collect(&mut errors, Error::new_spanned(&parameter.lifetime, message));
+        }
         let input = Self { krate, name: input.ident, generics: input.generics, variants };
         errors.map_or(Ok(input), Err)
     }

@@ -82,7 +82,7 @@ impl Call<'_> {
             let (returns, arguments) = {
                 #[allow(unused_imports)]
                 use #krate::private::device::{
-                    Bind as _, ByClone as _, ByMigrate as _, ByReference as _, ByRefs as _, BySkipped as _, BySlice as _, ByValue as _,
+                    Bind as _, ByClone as _, ByMigrate as _, ByReference as _, ByRefs as _, BySkipped as _, BySkippedValue as _, BySlice as _, ByValue as _,
                     ErrorsByPanic as _, ErrorsByPointer as _, ErrorsForeign as _, ErrorsFromTch as _, TensorsHidden as _, TensorsShown as _,
                 };
                 (#returns, (#(#held,)*))

@@ -4,6 +4,7 @@
 use std::marker::PhantomData;
 
 use super::migrate::{Migrate, Moves, Rebuild, Visitor, VisitorMut};
+use crate::otherwise::{Cloned, Never, Otherwise};
 
 /// The type of a field.
 pub struct Field<T>(PhantomData<fn() -> T>);
@@ -45,56 +46,33 @@ impl<T: Migrate> FieldMoved<T> for &&Field<T> {
 }
 
 /// A reference to tensors inside a struct: nothing could own the copies.
-///
-/// ```compile_fail
-/// #[derive(backstop::Migrate)]
-/// struct Batch {
-///     weights: &'static tch::Tensor,
-/// }
-/// ```
-pub trait FieldBorrowed<'a, T> {
+pub trait FieldBorrowed<T> {
     /// Never available.
-    fn visit(&self, value: &&'a T, visitor: &mut Visitor<'_>)
+    fn visit(&self, _: &T, _: &mut Visitor<'_>)
     where
-        &'a T: Held;
-
-    /// Never available.
-    fn visit_mut(&self, value: &mut &'a T, visitor: &mut VisitorMut<'_>)
-    where
-        &'a T: Held;
-
-    /// Never available.
-    fn rebuild(&self, value: &&'a T, moves: &mut Moves<'_>) -> &'a T
-    where
-        &'a T: Held;
-}
-
-impl<'a, T: Migrate> FieldBorrowed<'a, T> for &Field<&'a T> {
-    fn visit(&self, _: &&'a T, _: &mut Visitor<'_>)
-    where
-        &'a T: Held,
+        T: Held,
     {
     }
 
-    fn visit_mut(&self, _: &mut &'a T, _: &mut VisitorMut<'_>)
-    where
-        &'a T: Held,
-    {
-    }
+    /// Not refused once more.
+    fn visit_mut(&self, _: &mut T, _: &mut VisitorMut<'_>) {}
 
-    fn rebuild(&self, value: &&'a T, _: &mut Moves<'_>) -> &'a T
+    /// Not refused once more.
+    fn rebuild(&self, value: &T, _: &mut Moves<'_>) -> T
     where
-        &'a T: Held,
+        T: Copy,
     {
-        value
+        *value
     }
 }
+
+impl<'a, T: Migrate> FieldBorrowed<&'a T> for &Field<&'a T> {}
 
 /// Implemented by nothing.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` in a struct cannot be moved: the struct would have to own the copy",
+    message = "`{Self}` in a struct cannot be moved, because the struct would have to own the copy: hold the value itself",
     label = "borrows tensors",
-    note = "hold the value itself (`shallow_clone` of a tensor costs nothing), or pass the reference as an argument of its own"
+    note = "`shallow_clone` of a tensor copies no data; or pass the reference as an argument of its own"
 )]
 pub trait Held {}
 
@@ -107,42 +85,36 @@ pub trait FieldCloned<T> {
     fn visit_mut(&self, _: &mut T, _: &mut VisitorMut<'_>) {}
 
     /// A clone.
-    fn rebuild(&self, value: &T, moves: &mut Moves<'_>) -> T
+    fn rebuild<M>(&self, value: &T, _: &mut Moves<'_>) -> T
     where
-        T: FieldStuck;
-}
-
-impl<T> FieldCloned<T> for Field<T> {
-    fn rebuild(&self, value: &T, _: &mut Moves<'_>) -> T
-    where
-        T: FieldStuck,
+        T: FieldStuck<M>,
     {
         value.clone_field()
     }
 }
 
+impl<T> FieldCloned<T> for Field<T> {}
+
 /// A field that can be cloned.
-///
-/// ```compile_fail,E0277
-/// #[derive(backstop::Migrate)]
-/// struct Agent {
-///     weights: tch::Tensor,
-///     lock: std::sync::Mutex<u64>,
-/// }
-/// ```
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` neither holds tensors that can be moved nor can be cloned",
+    message = "`{Self}` neither holds tensors that can be moved nor can be cloned: mark the field `#[migrate(skip)]`",
     label = "has neither `Migrate` nor `Clone`",
-    note = "mark the field `#[migrate(skip)]`: the struct can then be lent to `#[safe_mps_op]` functions by `&mut` only"
+    note = "a struct with such a field can be lent to `#[safe_mps_op]` functions by `&mut` only"
 )]
-pub trait FieldStuck {
+pub trait FieldStuck<M> {
     /// A clone.
     #[must_use]
     fn clone_field(&self) -> Self;
 }
 
-impl<T: Clone> FieldStuck for T {
+impl<T: Clone> FieldStuck<Cloned> for T {
     fn clone_field(&self) -> Self {
         self.clone()
+    }
+}
+
+impl<T: Never> FieldStuck<Otherwise> for T {
+    fn clone_field(&self) -> Self {
+        self.never()
     }
 }

@@ -32,7 +32,9 @@ mod snapshot;
 mod survey;
 mod torch;
 
-pub use argument::{Again, Argument, Arguments, Bind, ByClone, ByMigrate, ByReference, ByRefs, BySkipped, BySlice, ByValue, Lent, Of, of};
+pub use argument::{
+    Again, Argument, Arguments, Bind, ByClone, ByMigrate, ByReference, ByRefs, BySkipped, BySkippedValue, BySlice, ByValue, Lent, Of, of,
+};
 pub use attempts::{Attempt, Attempts, attempts};
 pub use field::{Field, FieldBorrowed, FieldCloned, FieldMoved, FieldStuck, field};
 pub use migrate::{Migrate, Moves, Rebuild, Visitor, VisitorMut};

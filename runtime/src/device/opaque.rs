@@ -80,23 +80,26 @@ pub(super) fn remedy<A: Arguments>(names: &[&str], arguments: &A) -> Option<Stri
     ))
 }
 
-/// What the name of a type says: modules of tch that show no parameters, and all that is no type of the standard library.
+/// What the name of a type says: tensors and modules of tch behind something that does not show them, and all that is no type of the
+/// standard library.
 fn holds(ty: &str) -> Holds {
     let paths = || ty.split(|letter: char| !(letter.is_alphanumeric() || matches!(letter, '_' | ':' | '{' | '}')));
     if ty.starts_with("fn(") {
         return Holds::Never;
     }
-    if paths().any(is_module) {
+    if paths().any(is_tensors) {
         return Holds::Surely;
     }
     let foreign = |path: &str| path.contains("::") && !["core::", "alloc::", "std::", "tch::"].iter().any(|own| path.starts_with(own));
     if paths().any(|path| path == "dyn" || foreign(path)) { Holds::Perhaps } else { Holds::Never }
 }
 
-fn is_module(path: &str) -> bool {
+/// A tensor, or what has some: the types of `tch::nn` but for settings and optimizers.
+fn is_tensors(path: &str) -> bool {
     let name = path.rsplit("::").next().unwrap_or(path);
-    let by_name = matches!(name, "Module" | "ModuleT" | "CModule" | "TrainableCModule" | "Path" | "LSTM" | "GRU");
-    path.starts_with("tch::") && (by_name || name.starts_with("Sequential") || name.starts_with("Func"))
+    let settings = path.contains("::init::") || ["Config", "ConfigND", "Optimizer", "PaddingMode"].iter().any(|end| name.ends_with(end));
+    let by_name = matches!(name, "Tensor" | "CModule" | "TrainableCModule");
+    path.starts_with("tch::") && (by_name || path.starts_with("tch::nn::") && !settings)
 }
 
 #[cfg(test)]
@@ -121,6 +124,8 @@ mod tests {
             type_name::<dyn Module>(),
             type_name::<Option<Box<dyn nn::ModuleT>>>(),
             type_name::<tch::CModule>(),
+            type_name::<(&tch::Tensor, f64)>(),
+            type_name::<Vec<&nn::Linear>>(),
         ];
         surely.into_iter().for_each(|name| assert_eq!(holds(name), Holds::Surely, "{name}"));
         let perhaps = [type_name::<Mine>(), type_name::<Vec<Mine>>(), type_name::<dyn Fn(f64)>(), closure(&|| ())];
@@ -133,6 +138,7 @@ mod tests {
             type_name::<tch::Kind>(),
             type_name::<nn::Optimizer>(),
             type_name::<nn::LinearConfig>(),
+            type_name::<nn::Init>(),
         ];
         never.into_iter().for_each(|name| assert_eq!(holds(name), Holds::Never, "{name}"));
     }

@@ -1,5 +1,7 @@
 //! An argument that is needed more than once.
 
+use crate::otherwise::{Cloned, Never, Otherwise};
+
 /// A clone of an argument that another attempt, or the fallback, will need.
 pub fn again<T: Again<M>, M>(argument: &T) -> T {
     argument.again()
@@ -17,24 +19,11 @@ pub trait Again<M>: Sized {
     fn again(&self) -> Self;
 }
 
-/// By `Clone`.
-#[derive(Debug)]
-pub struct Cloned;
-
 impl<T: Clone> Again<Cloned> for T {
     fn again(&self) -> Self {
         self.clone()
     }
 }
-
-/// Nothing has this: with two rules to choose from, the compiler names the trait it could not satisfy, and not the bound of the only rule.
-trait Never {
-    fn never(&self) -> Self;
-}
-
-/// By nothing.
-#[derive(Debug)]
-pub struct Otherwise;
 
 impl<T: Never> Again<Otherwise> for T {
     fn again(&self) -> Self {

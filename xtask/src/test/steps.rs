@@ -59,7 +59,12 @@ pub fn all() -> Done<Vec<Step>> {
             true,
             vec![call("test --package backstop --features disable-decorators --test disabled"), disabled()],
         ),
-        step("test", "the rest, with libtorch: backstop with every feature, the trading system, the book", true, vec![with_libtorch(tch)]),
+        step(
+            "test",
+            "the rest, with libtorch: backstop with every feature, the trading system, the book, the compiler's words",
+            true,
+            vec![with_libtorch(tch)],
+        ),
     ])
 }
 
@@ -83,7 +88,9 @@ fn lint_alone(feature: &String) -> Call {
 
 /// Only packages whose binaries know where libtorch lies; the others were tested without it.
 fn with_libtorch(features: &str) -> Call {
-    call(&format!("test --package backstop --package backstop-integration-tests --package sim-mps --package book {features}"))
+    let packages =
+        ["backstop", "backstop-integration-tests", "sim-mps", "book", "backstop-ui-tests-tch"].map(|name| format!("--package {name}"));
+    call(&format!("test {} {features}", packages.join(" ")))
 }
 
 fn disabled() -> Call {

@@ -141,6 +141,6 @@ bound! {
 // Without tensors, or without a borrow: every attempt gets it whole as it is.
 bound! {
     unbound ['a, T: ?Sized] Ref<'a, T>;
-    unbound [T: super::Again] Cloned<T>;
+    unbound [T] Cloned<T>;
     unbound [T: Rebuild] Owned<T>;
 }

@@ -6,6 +6,7 @@ use std::marker::PhantomData;
 use super::others::{Cloned, Mut, Ref};
 use super::tensors::{Exclusive, OptionalMut, OptionalRef, Owned, RefSlice, Shared, Slice, SliceMut};
 use crate::device::migrate::{Migrate, Rebuild};
+use crate::otherwise::{self, Never, Otherwise};
 
 /// The type of an argument, for [`ByRefs`] and the traits after it.
 pub struct Of<T>(PhantomData<fn() -> T>);
@@ -82,100 +83,81 @@ kinds! {
     }
 }
 
-/// Values with tensors that cannot be copied: taken by `&`, they are a compile error that says so.
-///
-/// ```compile_fail,E0277
-/// #[derive(backstop::Migrate)]
-/// struct Agent {
-///     weights: tch::Tensor,
-///     #[migrate(skip)]
-///     lock: std::sync::Mutex<u64>,
-/// }
-///
-/// #[backstop::safe_mps_op]
-/// fn loss(agent: &Agent) -> tch::Tensor {
-///     &agent.weights * 2.0
-/// }
-/// ```
-/// By `&mut` they are lent with copies in the places of their tensors:
-/// ```no_run
-/// #[derive(backstop::Migrate)]
-/// struct Agent {
-///     weights: tch::Tensor,
-///     #[migrate(skip)]
-///     lock: std::sync::Mutex<u64>,
-/// }
-///
-/// #[backstop::safe_mps_op]
-/// fn loss(agent: &mut Agent) -> tch::Tensor {
-///     &agent.weights * 2.0
-/// }
-/// ```
-pub trait BySkipped<'a, T> {
+/// Values with tensors that cannot be copied, taken by `&`: a compile error that says so.
+pub trait BySkipped<V, T> {
     /// Never available: `T` has `Migrate`, but not `Rebuild`.
-    fn kind(&self) -> Kind<&'a T, Shared<'a, T>>
+    fn kind(&self) -> Kind<V, Cloned<V>>
     where
-        T: Rebuild;
-}
-
-impl<'a, T: Migrate> BySkipped<'a, T> for &&Of<&'a T> {
-    fn kind(&self) -> Kind<&'a T, Shared<'a, T>>
-    where
-        T: Rebuild,
+        T: Copied,
     {
-        Kind { hold: Shared }
+        Kind { hold: Cloned::never }
     }
 }
+
+impl<'a, T: Migrate> BySkipped<&'a T, T> for &&Of<&'a T> {}
+
+impl<'a, T: Migrate> BySkipped<&'a [T], T> for &&Of<&'a [T]> {}
+
+impl<'a, T: Migrate> BySkipped<Option<&'a T>, T> for &&Of<Option<&'a T>> {}
+
+/// Values with tensors that cannot be copied, given away: a compile error that says so.
+pub trait BySkippedValue<T> {
+    /// Never available: `T` has `Migrate`, but not `Rebuild`.
+    fn kind(&self) -> Kind<T, Cloned<T>>
+    where
+        T: Copied,
+    {
+        Kind { hold: Cloned::never }
+    }
+}
+
+impl<T: Migrate> BySkippedValue<T> for &Of<T> {}
+
+/// Implemented by nothing.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be copied to the CPU: take it by `&mut`, or take the fields that the function needs",
+    label = "holds a field marked `#[migrate(skip)]`, and is not lent by `&mut`",
+    note = "`#[safe_mps_op]` copies what it is given by `&` or by value, and exchanges tensors in what it is given by `&mut`"
+)]
+pub trait Copied {}
 
 /// Anything else, given away.
 pub trait ByClone<T> {
     /// Chosen last; what cannot be cloned is a compile error that says so.
-    fn kind(&self) -> Kind<T, Cloned<T>>
+    fn kind<M>(&self) -> Kind<T, Cloned<T>>
     where
-        T: Again;
+        T: Again<M>;
 }
 
 impl<T> ByClone<T> for Of<T> {
-    fn kind(&self) -> Kind<T, Cloned<T>>
+    fn kind<M>(&self) -> Kind<T, Cloned<T>>
     where
-        T: Again,
+        T: Again<M>,
     {
-        Kind { hold: |value| Cloned(Some(value)) }
+        Kind { hold: |value| Cloned::new(value, T::again) }
     }
 }
 
 /// What can be passed to a second attempt: it is cloned for the first.
-///
-/// ```compile_fail,E0277
-/// struct Opaque;
-///
-/// #[backstop::safe_mps_op]
-/// fn scaled(x: &tch::Tensor, by_value: Opaque) -> tch::Tensor {
-///     x * 2.0
-/// }
-/// ```
-/// By reference it is passed as it is:
-/// ```no_run
-/// struct Opaque;
-///
-/// #[backstop::safe_mps_op]
-/// fn scaled(x: &tch::Tensor, by_reference: &Opaque, exclusive: &mut Opaque) -> tch::Tensor {
-///     x * 2.0
-/// }
-/// ```
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be an argument of a `#[safe_mps_op]` function",
+    message = "`{Self}` cannot be an argument of a `#[safe_mps_op]` function: take it by reference, or derive `Clone` for it",
     label = "neither holds tensors that can be moved nor can be cloned for a second attempt",
-    note = "take it by reference, derive `Clone` for it, or `backstop::Migrate` if it holds tensors"
+    note = "if it holds tensors, add `#[derive(backstop::Migrate)]` to the type"
 )]
-pub trait Again: Sized {
+pub trait Again<M>: Sized {
     /// Another one for another attempt.
     #[must_use]
     fn again(&self) -> Self;
 }
 
-impl<T: Clone> Again for T {
+impl<T: Clone> Again<otherwise::Cloned> for T {
     fn again(&self) -> Self {
         self.clone()
+    }
+}
+
+impl<T: Never> Again<Otherwise> for T {
+    fn again(&self) -> Self {
+        self.never()
     }
 }

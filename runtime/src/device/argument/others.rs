@@ -2,7 +2,6 @@
 
 use std::any::type_name;
 
-use super::choose::Again;
 use super::{Argument, GIVEN, LendAt};
 use crate::device::moving::Migration;
 
@@ -62,22 +61,36 @@ impl<'a, T: ?Sized> Argument for Mut<'a, T> {
     }
 }
 
-/// A value without tensors.
-pub struct Cloned<T>(pub(super) Option<T>);
+/// A value without tensors, and how it is cloned. No bound: what has no `Clone` is refused where it is chosen, and nowhere else.
+pub struct Cloned<T> {
+    value: Option<T>,
+    again: fn(&T) -> T,
+}
 
-impl<'x, T: Again> LendAt<'x> for Cloned<T> {
+impl<T> Cloned<T> {
+    pub(super) fn new(value: T, again: fn(&T) -> T) -> Self {
+        Self { value: Some(value), again }
+    }
+
+    /// For what compiles never.
+    pub(super) fn never(value: T) -> Self {
+        Self { value: Some(value), again: |_| unreachable!("the compiler refuses such an argument") }
+    }
+}
+
+impl<T> LendAt<'_> for Cloned<T> {
     type Lent = T;
 }
 
-impl<T: Again> Argument for Cloned<T> {
+impl<T> Argument for Cloned<T> {
     type Copy = ();
 
     fn lend(&mut self) -> T {
-        self.0.as_ref().expect(GIVEN).again()
+        (self.again)(self.value.as_ref().expect(GIVEN))
     }
 
     fn give(&mut self) -> T {
-        self.0.take().expect(GIVEN)
+        self.value.take().expect(GIVEN)
     }
 
     fn opaque(&self) -> Option<&'static str> {
