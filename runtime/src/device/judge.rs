@@ -8,9 +8,7 @@ use super::failure::{Failure, amend, said};
 use super::migrate::{Seen, Visitor};
 use super::result::Errors;
 use super::survey::{Change, signature};
-use super::{routes, torch};
-use crate::event::Event;
-use crate::observe;
+use super::{report, routes, torch};
 
 /// What follows the first attempt.
 pub(super) enum Judged<R> {
@@ -32,10 +30,13 @@ impl Call {
             Ok(returned) => errors.fault(returned),
             Err(panic) => classify::of_panic(&**panic),
         };
-        let Some(fault) = fault else {
+        let Some(mut fault) = fault else {
             self.device_answered(errors, &ended.result, arguments);
             return Judged::Done(ended.value());
         };
+        if fault.class == Class::LibraryError && !torch::answers(self.survey.origin) {
+            fault.class = Class::Poisoned;
+        }
         let of_arguments = signature(arguments);
         let objection = self.objection(errors, &ended, &fault, arguments);
         let remembered = self.bound.is_none() && (self.probe || objection.is_some());
@@ -63,7 +64,7 @@ impl Call {
         A: Arguments,
         E: Errors<R>,
     {
-        if fault.class == Class::Poisoned || (fault.class == Class::LibraryError && !torch::answers(self.survey.origin)) {
+        if fault.class == Class::Poisoned {
             routes::lose(&fault.reason);
             return Some(format!("{} is lost for this process: restart the program", self.device()));
         }
@@ -108,8 +109,7 @@ impl Call {
 
     /// Hands the first failure to the caller, with the reason why there was no second attempt.
     pub(super) fn refuse<R, E: Errors<R>>(&self, errors: E, result: std::thread::Result<R>, fault: &Fault, why: &str) -> R {
-        let (device, class, reason) = (&*self.device(), fault.class.as_str(), &*fault.reason);
-        observe::event(&Event::DeviceRefused { site: self.site, device, class, reason, why });
+        report::refused(self.site, &self.device(), fault, why);
         amend(errors, result, &format!("\n\nbackstop: `{}` was not tried again on the CPU: {why}", self.site.name()))
     }
 }

@@ -26,10 +26,12 @@ mod moving;
 mod on_cpu;
 mod opaque;
 mod preflight;
+mod report;
 mod result;
 mod routes;
 mod snapshot;
 mod survey;
+mod told;
 mod torch;
 
 pub use argument::{

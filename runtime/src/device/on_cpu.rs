@@ -6,7 +6,7 @@ use super::Returns;
 use super::argument::{self, Arguments, Lent};
 use super::attempt::Ended;
 use super::call::Call;
-use super::classify::{self, Class};
+use super::classify::{self, Class, Fault};
 use super::failure::{Failure, amend, fail, head, raise, said};
 use super::judge::unlock_stores;
 use super::migrate::{SeenMut, VisitorMut};
@@ -14,7 +14,7 @@ use super::moving::{Exchange, Migration};
 use super::result::{Errors, Tensors};
 use super::survey::signature;
 use super::torch::{self, Device, TchError, Tensor};
-use super::{opaque, routes};
+use super::{opaque, report, routes};
 use crate::event::Event;
 use crate::observe;
 
@@ -44,8 +44,7 @@ impl Call {
 
     /// Reports the fallback before it runs, since it may take long.
     fn announce<R>(&self, first: &Failure<R>) {
-        let (class, reason) = (first.fault.class.as_str(), &*first.fault.reason);
-        observe::event(&Event::DeviceFallback { site: self.site, device: &self.device(), class, reason });
+        report::fell_back(self.site, &self.device(), &first.fault);
     }
 
     /// The CPU did what the device could not. Only that is a reason to send later calls there: where the CPU fails too, say because an
@@ -104,7 +103,7 @@ impl<'c, A: Arguments, R> OnCpu<'c, A, R> {
         let failed = said(returns.errors, &ended.result).map(Cow::into_owned);
         match (ended.result, self.first.take(), failed) {
             (_, Some(first), Some(second)) => self.both(returns.errors, first, &second),
-            (result, None, Some(second)) if is_mixed(&second) => self.misrouted(returns.errors, result, &second),
+            (result, None, Some(second)) if mixed(&second).is_some() => self.misrouted(returns.errors, result, &second),
             (Ok(returned), first, _) => {
                 first.iter().for_each(|first| self.call.cpu_answered(first));
                 self.bring_home(returns, returned, first)
@@ -146,10 +145,9 @@ impl<'c, A: Arguments, R> OnCpu<'c, A, R> {
     fn both<E: Errors<R>>(&mut self, errors: E, first: Failure<R>, second: &str) -> R {
         self.undo();
         let site = self.call.site;
-        let left_behind = if is_mixed(second) { format!("; {}", self.left_behind()) } else { String::new() };
+        let left_behind = mixed(second).map(|_| format!("; {}", self.left_behind())).unwrap_or_default();
         let second = format!("{}{left_behind}", head(second));
-        let (device, class, reason) = (&*self.call.device(), first.fault.class.as_str(), &*first.fault.reason);
-        observe::event(&Event::DeviceRefused { site, device, class, reason, why: &second });
+        report::refused(site, &self.call.device(), &first.fault, &format!("the CPU failed too: {second}"));
         amend(errors, first.result, &format!("\n\nbackstop: `{}` failed on the CPU too: {second}", site.name()))
     }
 
@@ -158,8 +156,8 @@ impl<'c, A: Arguments, R> OnCpu<'c, A, R> {
         self.undo();
         let site = self.call.site;
         routes::succeeded(site, || signature(self.arguments));
-        let (reason, why) = (&*head(text), &*self.left_behind());
-        observe::event(&Event::DeviceRefused { site, device: &self.call.device(), class: Class::DeviceMismatch.as_str(), reason, why });
+        let why = self.left_behind();
+        mixed(text).iter().for_each(|fault| report::refused(site, &self.call.device(), fault, &why));
         amend(errors, result, &format!("\n\nbackstop: `{}` was sent to the CPU, and could not run there: {why}", site.name()))
     }
 
@@ -187,7 +185,7 @@ impl<A: Arguments, R> Drop for OnCpu<'_, A, R> {
     }
 }
 
-/// Whether an attempt on the CPU met a tensor that was left on the device.
-fn is_mixed(text: &str) -> bool {
-    classify::text(text).is_some_and(|fault| fault.class == Class::DeviceMismatch)
+/// The fault of an attempt on the CPU that met a tensor on the device.
+fn mixed(text: &str) -> Option<Fault> {
+    classify::text(text).filter(|fault| fault.class == Class::DeviceMismatch)
 }

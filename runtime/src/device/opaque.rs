@@ -6,9 +6,8 @@ use std::panic::resume_unwind;
 use super::argument::Arguments;
 use super::classify::{self, Backend, Fault};
 use super::failure::text_of;
+use super::report;
 use super::result::Errors;
-use crate::event::Event;
-use crate::observe;
 use crate::policy;
 use crate::site::Site;
 
@@ -38,8 +37,7 @@ where
     };
     let Some((fault, device)) = fault.and_then(on_device) else { return result };
     let Some(why) = remedy(names, arguments).filter(|_| policy::device(site).fallback) else { return result };
-    let (class, reason) = (fault.class.as_str(), &*fault.reason);
-    observe::event(&Event::DeviceRefused { site, device, class, reason, why: &why });
+    report::refused(site, device, &fault, &why);
     let addition = format!("\n\nbackstop: `{}` was not tried again on the CPU: {why}", site.name());
     match &mut result {
         Ok(returned) => errors.append(returned, &addition),

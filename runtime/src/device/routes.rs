@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::classify::Class;
 use super::health::{Health, Route};
+use super::told::Told;
 use crate::clock::Tick;
 use crate::event::Event;
 use crate::observe;
@@ -16,6 +17,8 @@ struct Kept {
     /// Set while there is something to remember; read without the lock.
     remembers: AtomicBool,
     health: Mutex<Health>,
+    /// The classes that were told of.
+    told: Mutex<Told>,
 }
 
 impl Kept {
@@ -66,6 +69,17 @@ pub(super) fn inconclusive(site: &'static Site, signature: u64) {
     if let Some(kept) = of(site) {
         kept.change(|health| health.inconclusive(Tick::now(), signature));
     }
+}
+
+/// Whether a fault of this class of this function has not been told of for long.
+pub(super) fn is_news(site: &'static Site, class: Class) -> bool {
+    of(site).is_none_or(|kept| kept.told.lock().unwrap_or_else(PoisonError::into_inner).is_news(Tick::now(), class))
+}
+
+/// Whether nobody has told of the lost device yet.
+pub(super) fn loss_is_news() -> bool {
+    static TOLD: AtomicBool = AtomicBool::new(false);
+    !TOLD.swap(true, Ordering::Relaxed)
 }
 
 static LOST: OnceLock<String> = OnceLock::new();

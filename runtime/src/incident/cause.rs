@@ -29,7 +29,7 @@ fn code(finding: &Finding, tree: &Tree) -> String {
         IncidentKind::Blocked => blocked(finding.thread.as_deref()),
         IncidentKind::Orphan => "blocking work cannot be cancelled: it runs on, although its caller has gone".into(),
         IncidentKind::Panicked => "the body panicked; the panic went on to the caller".into(),
-        IncidentKind::Device => "the device failed in a way that running on the CPU does not cure".into(),
+        IncidentKind::Device => "the device could not do what the function asked of it: the note says what, and what followed".into(),
         IncidentKind::RuntimeStalled => runtime(finding.runtimes.first()),
         IncidentKind::WatchdogLate => "the watchdog's own thread did not get a CPU in time: the host, not the code".into(),
     }

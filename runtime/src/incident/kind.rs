@@ -25,7 +25,7 @@ pub enum IncidentKind {
     Orphan,
     /// A body panicked.
     Panicked,
-    /// A device failed in a way that a copy on the CPU does not cure.
+    /// A device failed a tensor function; the note says whether the CPU did the work.
     Device,
     /// No worker of a runtime makes progress.
     RuntimeStalled,

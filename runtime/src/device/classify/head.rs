@@ -8,9 +8,15 @@ const LONGEST: usize = 8 * 1024;
 /// How much of the head a report shows, in characters.
 const LONGEST_REASON: usize = 300;
 
+/// How many lines of where it was raised a report shows, and how much of each, in characters.
+const TRACE: usize = 9;
+const LONGEST_FRAME: usize = 160;
+
 /// A text without its wrapping, frames and raise site.
 pub(super) struct Head {
     text: String,
+    /// The raise site and the frames, for people only.
+    raised: String,
     /// Where the text goes on behind a name that tch put before it (`layer.0: text`); 0 without one.
     named: usize,
 }
@@ -28,9 +34,10 @@ impl Head {
     }
 
     fn new(inner: &str) -> Self {
-        let text = scripted(cut(inner)).trim().to_owned();
+        let (head, raised) = cut(inner);
+        let text = scripted(head).trim().to_owned();
         let named = name_length(&text);
-        Self { text, named }
+        Self { text, raised: raised.to_owned(), named }
     }
 
     pub(super) fn as_str(&self) -> &str {
@@ -76,6 +83,20 @@ impl Head {
     }
 }
 
+impl Head {
+    /// Where it was raised, and the innermost frames without addresses and libraries; empty where the text does not say.
+    pub(super) fn trace(&self) -> String {
+        let lines = self.raised.lines().map(str::trim).filter(|line| !line.is_empty()).take(TRACE);
+        lines.map(frame).collect::<Vec<_>>().join("\n")
+    }
+}
+
+/// `frame #0: symbol + 0x9d (0x7f… in library)` without what only a debugger could use.
+fn frame(line: &str) -> &str {
+    let line = line.split(" + 0x").next().unwrap_or(line);
+    line.char_indices().nth(LONGEST_FRAME).map_or(line, |(end, _)| &line[..end])
+}
+
 /// The text of `Torch("…")`, unescaped, as `Debug` wrote it.
 fn debugged(text: &str) -> Option<String> {
     let (_, rest) = text.split_once("Torch(")?;
@@ -110,10 +131,10 @@ fn unescape(chars: &mut std::str::Chars) -> Option<char> {
     }
 }
 
-/// Without the raise site and the frames: either may come without the other.
-fn cut(text: &str) -> &str {
+/// The head, and the raise site with the frames: either may come without the other.
+fn cut(text: &str) -> (&str, &str) {
     let end = |mark| text.find(mark).unwrap_or(text.len());
-    &text[..end("\nException raised from ").min(end("\nframe #0:"))]
+    text.split_at(end("\nException raised from ").min(end("\nframe #0:")))
 }
 
 /// What failed inside a TorchScript module, without the script's own traceback.

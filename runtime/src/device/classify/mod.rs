@@ -33,12 +33,14 @@ pub struct Fault {
     pub(crate) sizes: Option<String>,
     /// The first line of the text, shortened.
     pub(crate) reason: String,
+    /// Where libtorch raised it, and its innermost frames, shortened; perhaps nothing.
+    pub(crate) trace: String,
 }
 
 impl Fault {
     /// One that MPS would have met with an abort, and that was found before.
     pub(crate) fn foreseen(class: Class, reason: String) -> Self {
-        Self { backend: Backend::Mps, class, retry: class.retry(), operator: None, dtype: None, sizes: None, reason }
+        Self { backend: Backend::Mps, class, retry: class.retry(), operator: None, dtype: None, sizes: None, reason, trace: String::new() }
     }
 }
 
@@ -187,6 +189,7 @@ fn fault(head: &Head) -> Option<Fault> {
             dtype: (class == Class::UnsupportedDtype).then(|| words::dtype(head.as_str())).flatten(),
             sizes: matches!(class, Class::SizeLimit | Class::OutOfMemory).then(|| words::sizes(head.as_str())).flatten(),
             reason: head.reason(),
+            trace: head.trace(),
         }),
     }
 }
