@@ -144,6 +144,18 @@ fn the_reference_lists_every_target() {
 }
 
 #[test]
+fn every_test_that_the_reference_names_exists() {
+    let (code, page) = (code("runtime/tests") + &code("runtime/src"), page("reference/guarded-calls.md"));
+    let tests: BTreeSet<&str> = page.split('`').filter(|text| text.contains("::")).filter_map(|text| text.rsplit("::").next()).collect();
+    assert!(tests.len() > 40);
+    for test in tests {
+        // What a macro makes is its first argument.
+        let exists = [format!("fn {test}()"), format!("!({test},")].iter().any(|text| code.contains(text));
+        assert!(exists, "there is no test `{test}`");
+    }
+}
+
+#[test]
 fn the_architecture_names_files_that_exist() {
     let page = page("architecture.md");
     let named = after(&page, "`runtime/src", |c| word(c) || c == '/' || c == '.');

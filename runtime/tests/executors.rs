@@ -1,7 +1,11 @@
 //! Limits hold under any executor: the watchdog wakes a call, no timer does. These block real threads for real time.
 
-use std::future::pending;
+use std::future::{Future, pending};
 use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake};
+use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use backstop::timeout_async;
@@ -22,6 +26,63 @@ fn ends_in_time(run: impl FnOnce() -> io::Result<()>) {
 #[test]
 fn a_limit_holds_in_another_executor() {
     ends_in_time(|| futures::executor::block_on(hangs()));
+}
+
+/// Parks its thread until it is woken, as smol's and pollster's do.
+fn park_until_ready<F: Future>(future: F) -> F::Output {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let (mut future, waker) = (pin!(future), Arc::new(Unpark(thread::current())).into());
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            return output;
+        }
+        thread::park();
+    }
+}
+
+#[test]
+fn a_limit_holds_in_a_block_on_that_parks_its_thread() {
+    ends_in_time(|| park_until_ready(hangs()));
+}
+
+#[test]
+fn a_limit_holds_in_a_pool_of_one_thread() {
+    use futures::task::LocalSpawnExt;
+    let mut pool = futures::executor::LocalPool::new();
+    let (call, other) = (pool.spawner().spawn_local_with_handle(hangs()).unwrap(), pool.spawner());
+    other.spawn_local(async { drop(hangs().await) }).unwrap();
+    ends_in_time(|| pool.run_until(call));
+}
+
+#[timeout_async(secs = 60, idle_millis = 200, name = "executors.silent")]
+async fn silent() -> io::Result<()> {
+    backstop::beat();
+    let _hold = backstop::hold("a while", Duration::from_millis(100));
+    pending().await
+}
+
+#[timeout_async(millis = 100, retry = 1, name = "executors.again")]
+async fn again() -> io::Result<()> {
+    pending().await
+}
+
+#[timeout_async(millis = 100, grace_secs = 60, name = "executors.tidies")]
+async fn tidies() -> io::Result<&'static str> {
+    backstop::cancelled().await;
+    Ok("tidy")
+}
+
+#[test]
+fn idle_limits_pauses_and_graces_need_no_tokio_either() {
+    ends_in_time(|| park_until_ready(silent()));
+    ends_in_time(|| park_until_ready(again()));
+    assert_eq!(backstop::stats().into_iter().find(|row| row.name == "executors.again").unwrap().retries, 1);
+    assert_eq!(park_until_ready(tidies()).unwrap(), "tidy");
 }
 
 #[test]

@@ -21,6 +21,11 @@ async fn guarded() -> io::Result<()> {
     std::future::pending().await
 }
 
+#[timeout_async(secs = 60, isolate, name = "switches.isolated")]
+async fn isolated() -> io::Result<tokio::task::Id> {
+    Ok(tokio::task::id())
+}
+
 /// What the functions do under the switches of this process, for the tests below.
 #[tokio::test]
 #[ignore = "run by the other tests, with switches"]
@@ -29,6 +34,8 @@ async fn probe() {
     println!("probe: {}", hangs(Duration::from_millis(401)).await.unwrap_or("the error"));
     let guarded = tokio::time::timeout(Duration::from_secs(2), guarded()).await;
     let limit = guarded.ok().and_then(|result| result.unwrap_err().downcast::<TimeoutError>().ok());
+    let own = tokio::spawn(async { isolated().await.unwrap() != tokio::task::id() }).await.unwrap();
+    assert!(own, "an isolated body is a task of its own, whatever is switched off");
     println!("probe: {}", limit.map_or("no limit".to_owned(), |error| humantime::format_duration(error.limit()).to_string()));
 }
 

@@ -1,4 +1,4 @@
-//! The commands of this workspace: `cargo xtask setup | demo | test | sweep | bench`.
+//! The commands of this workspace: `cargo xtask setup | demo | test | sweep | soak | bench`.
 
 mod bench;
 mod command;
@@ -7,6 +7,7 @@ mod nearest;
 mod problem;
 mod progress;
 mod setup;
+mod soak;
 mod sweep;
 mod test;
 mod workspace;
