@@ -3,6 +3,8 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
 
 fn demo(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_demo"));
@@ -57,4 +59,32 @@ fn the_help_names_every_option_and_a_mistake_points_to_it() {
     assert_eq!(wrong.status.code(), Some(2));
     let message = String::from_utf8(wrong.stderr).unwrap();
     assert!(message.contains("expected cpu, mps or sim-mps") && message.contains("demo --help"), "{message}");
+}
+
+/// `script` gives the demo a terminal of its own.
+#[cfg(target_os = "linux")]
+#[test]
+fn on_a_terminal_a_key_lists_the_running_calls() {
+    let line = format!("{} --seconds 5 --device cpu", env!("CARGO_BIN_EXE_demo"));
+    let mut command = Command::new("script");
+    command.args(["--quiet", "--return", "--command", &line, "/dev/null"]);
+    command.env_remove("RUST_LOG").env("TERM", "xterm").env("NO_COLOR", "1").current_dir(env!("CARGO_TARGET_TMPDIR"));
+    let Ok(mut terminal) = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn() else {
+        eprintln!("skipped: there is no `script` to make a terminal with");
+        return;
+    };
+    let mut keyboard = terminal.stdin.take().unwrap();
+    // A key five times a second, until the demo is over.
+    thread::spawn(move || {
+        while keyboard.write_all(b"l").is_ok() {
+            thread::sleep(Duration::from_millis(200));
+        }
+    });
+    let output = terminal.wait_with_output().unwrap();
+    let shown = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{shown}");
+    assert!(shown.contains("(key: list)") && shown.contains("| Running calls"), "{shown}");
+    if !cfg!(feature = "disable-decorators") {
+        assert!(shown.contains("  |   trading::main_loop::trading_loop  ["), "{shown}");
+    }
 }

@@ -19,6 +19,7 @@ Options:
       --quiet         no live display: only warnings and the final tables
   -h, --help          this text
 
+On a terminal any key lists the running calls as a tree, with how long each has run and what it does: `backstop::snapshot()`.
 Ctrl-C stops at the next bar and prints the tables; a second one ends at once. RUST_LOG filters the log.
 ";
 

@@ -3,6 +3,7 @@
 mod arguments;
 mod guards;
 mod incidents;
+mod keys;
 mod screen;
 mod summary;
 mod trouble;
@@ -16,7 +17,11 @@ pub use arguments::{Arguments, Command, Place};
 
 use crate::TradingError;
 use crate::session::{self, Report, Setup, Stage, Status, Supervisor};
+use keys::Keys;
 use screen::Screen;
+
+/// Behind the status line, where keys are read.
+const HINT: &str = " (key: list)";
 
 /// Runs what the command line asks for.
 #[must_use]
@@ -47,8 +52,11 @@ fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
     let device = simulated_device(arguments.place)?;
     let guards = guards::install()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("trading").enable_all().build()?;
-    let report = runtime.block_on(watched(arguments, &screen, device))?;
+    let keys = Keys::listen(screen.clone());
+    let hint = if keys.is_some() { HINT } else { "" };
+    let report = runtime.block_on(watched(arguments, &screen, hint, device))?;
     screen.clear();
+    drop(keys);
     guards.backstop.flush(Duration::from_secs(2));
     println!("\n{}\n{}", summary::functions(&backstop::stats()), summary::profit(&report));
     println!("Incident reports lie in {}", guards.reports.display());
@@ -65,13 +73,18 @@ fn simulated_device(place: Place) -> Result<Option<sim_mps::Orders>, Box<dyn std
 }
 
 /// One run, with the live display, the device's trouble and Ctrl-C beside it.
-async fn watched(arguments: Arguments, screen: &Screen, device: Option<sim_mps::Orders>) -> Result<Report, TradingError> {
+async fn watched(
+    arguments: Arguments,
+    screen: &Screen,
+    hint: &'static str,
+    device: Option<sim_mps::Orders>,
+) -> Result<Report, TradingError> {
     let (progress, supervisor) = session::progress();
     let status = supervisor.status.clone();
     // Where no function is guarded, trouble with the device would end the run.
     let guarded = !backstop::sites().is_empty();
     let trouble = device.filter(|_| guarded).map(|device| tokio::spawn(trouble::order(device, status.clone())));
-    let display = tokio::spawn(display(screen.clone(), arguments, status));
+    let display = tokio::spawn(display(screen.clone(), hint, arguments, status));
     let incidents = (!arguments.quiet).then(|| tokio::spawn(incidents::show(screen.clone())));
     let interrupt = tokio::spawn(interrupt(supervisor));
     let setup = Setup { seed: arguments.seed, device: arguments.place.device(), lasts: arguments.lasts, ..Setup::default() };
@@ -88,6 +101,7 @@ async fn interrupt(supervisor: Supervisor) {
         tracing::warn!(target: "trading::demo", "stopping at the next bar; once more ends at once");
         supervisor.stop();
         if tokio::signal::ctrl_c().await.is_ok() {
+            keys::restore();
             std::process::exit(130);
         }
     }
@@ -95,11 +109,11 @@ async fn interrupt(supervisor: Supervisor) {
 }
 
 /// A status line ten times a second; where there is none, a line in the log now and then.
-async fn display(screen: Screen, arguments: Arguments, status: watch::Receiver<Status>) {
+async fn display(screen: Screen, hint: &str, arguments: Arguments, status: watch::Receiver<Status>) {
     let started = Instant::now();
     let pause = if screen.is_live() { Duration::from_millis(100) } else { Duration::from_secs(5) };
     loop {
-        let line = line(&status.borrow(), started.elapsed(), arguments.lasts);
+        let line = line(&status.borrow(), started.elapsed(), arguments.lasts) + hint;
         if screen.is_live() {
             screen.show(line);
         } else {
@@ -114,7 +128,7 @@ fn line(status: &Status, elapsed: Duration, lasts: Duration) -> String {
     let (what, done, all) = match status.stage {
         Stage::Fetching => ("fetching the history".to_owned(), 0, 1),
         Stage::Training { round, rounds } => (format!("training, round {round}/{rounds}"), round, rounds),
-        Stage::Trading { bar, bars } => (format!("bar {bar}/{bars}  equity {:.2} ({:+.2})", status.equity, status.profit), bar, bars),
+        Stage::Trading { bar, bars } => (format!("bar {bar}/{bars}  profit {:+.2}", status.profit), bar, bars),
         Stage::Done => ("done".to_owned(), 1, 1),
     };
     let running = backstop::snapshot().calls.len();
@@ -144,6 +158,6 @@ mod tests {
         let stage = Stage::Trading { bar: 250, bars: 250 };
         let status = Status { stage, equity: 234_567.891, profit: 134_567.891 };
         let line = line(&status, Duration::from_secs(999), Duration::from_secs(999));
-        assert!(line.len() < 80, "{line}");
+        assert!(line.len() + 2 + HINT.len() < 80, "with up to 999 calls: {line}{HINT}");
     }
 }
