@@ -63,6 +63,12 @@ impl Function {
             _ => None,
         })
     }
+
+    /// Whether `name` is one of the function's own type or const parameters.
+    pub fn is_parameter(&self, name: &Ident) -> bool {
+        self.type_parameters().any(|parameter| parameter == name)
+            || self.sig.generics.const_params().any(|parameter| parameter.ident == *name)
+    }
 }
 
 impl Parse for Function {

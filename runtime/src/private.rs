@@ -4,7 +4,7 @@ pub use crate::__returns as returns;
 pub use crate::amount::Amount;
 pub use crate::guard::{
     Again, Attempts, By, Calling, Fallback, Lifting, Returned, Returns, Value, again, call, call_again, fall_back, isolated, lift,
-    makes_alone, makes_or_else, once, reads_alone, reads_or_else, settle,
+    makes_alone, makes_or_else, once, reads_alone, reads_made, reads_or_else, settle,
 };
 pub use crate::site::{Kind, Site, Submitted};
 pub use inventory;

@@ -1,6 +1,6 @@
 //! What `#[timeout_async]` cannot stand on, and which arguments do not fit the function.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Ident, TokenStream, TokenTree};
 use quote::ToTokens;
 use syn::{Error, FnArg, Result, Type};
 
@@ -25,6 +25,7 @@ pub fn check(arguments: &Arguments, function: &Function) -> Result<Shape> {
         is_async(function, &shape),
         has_body(function),
         can_time_out(arguments, &shape),
+        constants_are_the_same_for_every_type(arguments, function),
         isolate_owns(arguments, function),
         fallback_can_be_called(arguments, &parameters),
         boxed_lends_nothing(arguments, &parameters, &shape),
@@ -73,6 +74,38 @@ fn can_time_out(arguments: &Arguments, shape: &Shape) -> Result<()> {
         )),
         _ => Ok(()),
     }
+}
+
+/// The constants of the settings stand in a static, which knows neither the `impl`'s type nor the function's parameters.
+fn constants_are_the_same_for_every_type(arguments: &Arguments, function: &Function) -> Result<()> {
+    let mut errors = None;
+    for word in words(arguments.settings.clone()) {
+        if word == "Self" {
+            let message = "`Self` is not known here, because all calls of this function share their settings: write the name of the type, as in \
+                           `secs = Client::LIMIT`";
+            collect(&mut errors, Error::new_spanned(word, message));
+        } else if function.is_parameter(&word) {
+            let message = format!("`{word}` is not known here, because all calls of this function share their settings: write a constant");
+            collect(&mut errors, Error::new_spanned(word, message));
+        }
+    }
+    errors.map_or(Ok(()), Err)
+}
+
+/// The words that begin a path.
+fn words(tokens: TokenStream) -> Vec<Ident> {
+    let mut words = Vec::new();
+    let mut begins = true;
+    for token in tokens {
+        let is_next = matches!(&token, TokenTree::Punct(mark) if matches!(mark.as_char(), ':' | '.'));
+        match token {
+            TokenTree::Group(group) => words.extend(self::words(group.stream())),
+            TokenTree::Ident(word) if begins => words.push(word),
+            _ => {}
+        }
+        begins = !is_next;
+    }
+    words
 }
 
 fn isolate_owns(arguments: &Arguments, function: &Function) -> Result<()> {

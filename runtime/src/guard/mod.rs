@@ -31,7 +31,9 @@ pub use fallback::{Fallback, fall_back, settle};
 pub use future::Guarded;
 pub use idle::{Hold, beat, beat_with, hold};
 pub use isolate::isolated;
-pub use returned::{By, Calling, Lifting, Returned, Returns, Value, lift, makes_alone, makes_or_else, reads_alone, reads_or_else};
+pub use returned::{
+    By, Calling, Lifting, Returned, Returns, Value, lift, makes_alone, makes_or_else, reads_alone, reads_made, reads_or_else,
+};
 
 use crate::site::Site;
 

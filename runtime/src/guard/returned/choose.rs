@@ -49,6 +49,37 @@ pub mod reads_or_else {
     impl<R> BackstopLone for Returned<R> {}
 }
 
+/// The same with `on_timeout`, which makes the value of a call that timed out: only an `Err` of it calls the fallback.
+pub mod reads_made {
+    use super::Returned;
+    pub use super::common::{BackstopPrinted, BackstopShown, BackstopSilent, BackstopSourced};
+    use crate::guard::returned::Lone;
+
+    /// No error at all.
+    #[diagnostic::on_unimplemented(
+        message = "`fallback` can never be called: what `on_timeout` makes is no `Result`, so it counts as a success",
+        label = "makes the value of every call that timed out",
+        note = "leave `on_timeout` out, and the fallback is called with the `TimeoutError`; or leave `fallback` out"
+    )]
+    pub trait CanFail {
+        /// No type has this: the trait has no implementation, and is there for its message.
+        fn missing() -> Lone;
+    }
+
+    /// The last rule: it is no `Result`.
+    pub trait BackstopLone<R> {
+        /// The rule.
+        fn backstop_reads(&self) -> Lone
+        where
+            R: CanFail,
+        {
+            R::missing()
+        }
+    }
+
+    impl<R> BackstopLone<R> for Returned<R> {}
+}
+
 mod common {
     use std::error::Error;
     use std::fmt::{Debug, Display};

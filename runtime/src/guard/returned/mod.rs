@@ -14,7 +14,7 @@ mod tests;
 use std::error::Error;
 
 pub use choose::Returned;
-pub use choose::{makes_alone, makes_or_else, reads_alone, reads_or_else};
+pub use choose::{makes_alone, makes_or_else, reads_alone, reads_made, reads_or_else};
 pub use makes::{ByFrom, Calling, Lifting, Makes, Missing};
 pub use reads::{Lifts, Lone, Printed, Reads, Shown, Silent, Sourced, Value};
 
@@ -82,7 +82,7 @@ macro_rules! __returns {
         $crate::private::By::new($crate::__reads!($error reads_alone $body, $returned), $crate::private::Calling::<$returned>::new($path))
     };
     ($error:ident or_else $body:ident, on_timeout $path:path, $returned:ty) => {{
-        let reads = $crate::__reads!($error reads_or_else $body, $returned);
+        let reads = $crate::__reads!($error reads_made $body, $returned);
         $crate::private::By::new(reads, $crate::private::Lifting::new(reads, $crate::private::Calling::<$returned>::new($path)))
     }};
     ($error:ident alone $body:ident, $returned:ty) => {
