@@ -31,7 +31,7 @@ fn whose(error: &io::Error) -> &'static str {
     error.get_ref().and_then(|inner| inner.downcast_ref::<TimeoutError>()).expect("a timeout").function()
 }
 
-#[timeout_async(millis = 300, name = "threads.moved")]
+#[timeout_async(secs = 1, name = "threads.moved")]
 async fn moved() -> io::Result<()> {
     pending().await
 }
