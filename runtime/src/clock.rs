@@ -49,6 +49,12 @@ impl Tick {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 
+    /// This much earlier; the first tick where that is before it.
+    #[must_use]
+    pub fn before(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(nanos(duration)))
+    }
+
     /// This much later; [`NEVER`](Self::NEVER) where that is beyond 584 years.
     #[must_use]
     pub fn after(self, duration: Duration) -> Self {

@@ -42,6 +42,12 @@ pub(crate) enum Event<'a> {
     DeviceRouted { site: &'static Site, cpu: bool },
     /// No worker of a runtime makes progress, or one does again; with how long there was none.
     RuntimeStalled { runtime: &'a str, stalled: bool, elapsed: Duration },
+    /// A finding is held back: not the code is to blame.
+    HeldBack { site: Option<&'static Site>, kind: &'static str, because: &'a str },
+    /// The host slept.
+    Slept { time: Duration },
+    /// A debugger attached itself, or has gone.
+    Debugger { pid: Option<u32> },
     /// How late the watchdog's own thread was at its last tick.
     WatchdogLag { lag: Duration },
     /// Policies came into force.

@@ -61,6 +61,7 @@ fn count(event: &Event<'_>) {
         Event::PolicyLoaded { generation, .. } => process::set_policy_generation(generation),
         Event::PolicyRefused { .. } => process::policy_refused(),
         Event::Dropped { what } => process::drop_one(what),
+        Event::HeldBack { .. } => process::drop_one("finding"),
         _ => {
             if let Some(tally) = site(event).and_then(tally::of) {
                 count_for(tally, event);
@@ -106,7 +107,8 @@ fn record(event: &Event<'_>) {
 fn words(event: &Event<'_>) -> Option<(Fact, u64, Duration)> {
     let none = Duration::ZERO;
     Some(match *event {
-        Event::Started { .. } | Event::Finished { .. } | Event::WatchdogLag { .. } | Event::Notice { .. } => return None,
+        Event::Started { .. } | Event::Finished { .. } | Event::WatchdogLag { .. } => return None,
+        Event::Notice { .. } | Event::Debugger { .. } => return None,
         Event::Slow { elapsed, .. } => (Fact::Slow, 0, elapsed),
         Event::Retrying { attempt, pause, .. } => (Fact::Retrying, u64::from(attempt), pause),
         Event::Rejected { by, .. } => (Fact::Rejected, by as u64, none),
@@ -121,6 +123,8 @@ fn words(event: &Event<'_>) -> Option<(Fact, u64, Duration)> {
         Event::ResultKept { .. } => (Fact::ResultKept, 0, none),
         Event::DeviceRouted { cpu, .. } => (Fact::DeviceRouted, u64::from(cpu), none),
         Event::RuntimeStalled { stalled, elapsed, .. } => (Fact::RuntimeStalled, u64::from(stalled), elapsed),
+        Event::HeldBack { .. } => (Fact::HeldBack, 0, none),
+        Event::Slept { time } => (Fact::Slept, 0, time),
         Event::PolicyLoaded { generation, .. } => (Fact::PolicyLoaded, generation, none),
         Event::PolicyRefused { .. } => (Fact::PolicyRefused, 0, none),
         Event::Injected { .. } => (Fact::Injected, 0, none),
@@ -147,7 +151,10 @@ fn site(event: &Event<'_>) -> Option<&'static Site> {
         | Event::ResultKept { site, .. }
         | Event::DeviceRouted { site, .. }
         | Event::Injected { site, .. } => Some(site),
+        Event::HeldBack { site, .. } => site,
         Event::RuntimeStalled { .. }
+        | Event::Slept { .. }
+        | Event::Debugger { .. }
         | Event::WatchdogLag { .. }
         | Event::PolicyLoaded { .. }
         | Event::PolicyRefused { .. }

@@ -177,7 +177,8 @@ impl TimeoutError {
         &self.0.set_by
     }
 
-    /// The incident that reports it; `None` where no report was written.
+    /// The incident that reports it; `None` where nobody reports it. A report that was held back, because not the code was to blame, has a number
+    /// too.
     #[must_use]
     pub fn incident(&self) -> Option<IncidentId> {
         self.0.incident

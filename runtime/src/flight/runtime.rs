@@ -204,6 +204,11 @@ impl Runtime {
         OF_THREAD.get(thread as usize).is_some_and(|place| usize::from(place.load(Relaxed)) == self.place + 1)
     }
 
+    /// The numbers of its threads that have polled guarded calls.
+    pub(crate) fn threads(&self) -> impl Iterator<Item = u32> {
+        (1..thread::NAMED as u32).filter(|number| self.has(*number))
+    }
+
     /// Whether a guarded call has been polled in it and has not ended.
     pub(crate) fn has_calls(&self) -> bool {
         views().any(|(_, _, view)| !view.alarm && self.has(view.thread))

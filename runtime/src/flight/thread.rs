@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI32, AtomicU32, Ordering::Relaxed};
 use arc_swap::ArcSwapOption;
 
 /// Threads that are named at one time; further ones are called `thread 0`.
-pub(super) const NAMED: usize = 1024;
+pub(crate) const NAMED: usize = 1024;
 static THREADS: [ArcSwapOption<Thread>; NAMED] = [const { ArcSwapOption::const_empty() }; NAMED];
 /// Their kernel numbers, to be read without so much as a reference count.
 static TIDS: [AtomicI32; NAMED] = [const { AtomicI32::new(0) }; NAMED];

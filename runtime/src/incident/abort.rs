@@ -37,7 +37,7 @@ fn last_words(incident: &Incident) -> String {
 }
 
 /// By a thread of its own: whoever is stuck may hold the lock of standard error.
-fn say(words: String) {
+pub(super) fn say(words: String) {
     let (said, wait) = sync_channel(1);
     let saying = thread::Builder::new().name("backstop-last-words".into()).spawn(move || {
         let _ = std::io::stderr().write_all(words.as_bytes());

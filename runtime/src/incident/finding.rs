@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::{Awaited, IncidentKind};
 use crate::clock::Tick;
 use crate::flight::{RuntimeState, Tree};
+use crate::host::Verdict;
 use crate::policy::Origin;
 use crate::site::Site;
 
@@ -33,6 +34,14 @@ pub(crate) struct Finding {
     pub(crate) runtimes: Vec<RuntimeState>,
     /// What the threads do; somebody may still be looking.
     pub(crate) threads: Option<Arc<Awaited>>,
+    /// Since when what is wrong has lasted: at most as long as `elapsed`, since an attempt may have begun later than its call.
+    pub(crate) since: Tick,
+    /// The number of the thread that polled the call last; 0 for none.
+    pub(crate) polled_by: u32,
+    /// Its times are tokio's paused clock's.
+    pub(crate) paused_clock: bool,
+    /// Code or host; the reporter judges where the finder did not.
+    pub(crate) verdict: Option<Verdict>,
     /// What the finder knows beyond that, in one sentence.
     pub(crate) note: Option<String>,
 }
@@ -63,6 +72,10 @@ impl Finding {
             tree: None,
             runtimes: Vec::new(),
             threads: None,
+            since: at.before(elapsed),
+            polled_by: 0,
+            paused_clock: false,
+            verdict: None,
             note: None,
         }
     }

@@ -81,6 +81,15 @@ impl IncidentKind {
         matches!(self, IncidentKind::Blocked | IncidentKind::Orphan | IncidentKind::RuntimeStalled)
     }
 
+    /// Whether the host can be to blame for it; then it is held back.
+    pub(super) const fn can_be_excused(self) -> bool {
+        match self {
+            IncidentKind::Limit | IncidentKind::Idle | IncidentKind::Total | IncidentKind::Late => true,
+            IncidentKind::Blocked | IncidentKind::RuntimeStalled => true,
+            IncidentKind::Orphan | IncidentKind::Panicked | IncidentKind::Device | IncidentKind::WatchdogLate => false,
+        }
+    }
+
     /// Whether functions with this attribute can have it.
     pub(crate) const fn concerns(self, kind: Kind) -> bool {
         match self {

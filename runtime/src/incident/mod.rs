@@ -4,6 +4,7 @@
 //! decide how bad it is and what belongs together, `store` writes, `notify` tells. Must not know who finds.
 
 mod abort;
+mod blame;
 mod cause;
 pub(crate) mod demand;
 mod dump;
@@ -13,6 +14,7 @@ mod finding;
 pub(crate) mod inbox;
 mod kept;
 mod kind;
+mod oversee;
 mod program;
 pub(crate) mod recorder;
 mod render;
@@ -20,6 +22,7 @@ mod report;
 pub(crate) mod reporter;
 mod ring;
 mod rules;
+mod stand_in;
 mod standing;
 mod store;
 mod system;
@@ -35,6 +38,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+pub(crate) use blame::holds_back;
 pub use dump::{Dump, DumpReason, dump};
 pub(crate) use finding::Finding;
 pub use kept::incidents;
@@ -44,6 +48,7 @@ pub use program::Program;
 #[cfg(feature = "prometheus")]
 pub(crate) use render::tree;
 pub use report::{FunctionProgress, Incident, RecentEvent};
+pub(crate) use stand_in::stand_in;
 pub use system::{Pressure, SystemState};
 pub(crate) use threads::Awaited;
 pub use threads::{NativeStack, StackFrame, ThreadState, Trust};

@@ -44,9 +44,11 @@ pub(crate) enum Fact {
     PolicyRefused,
     Injected,
     Dropped,
+    HeldBack,
+    Slept,
 }
 
-const FACTS: [Fact; 19] = [
+const FACTS: [Fact; 21] = [
     Fact::Finished,
     Fact::Slow,
     Fact::Retrying,
@@ -66,6 +68,8 @@ const FACTS: [Fact; 19] = [
     Fact::PolicyRefused,
     Fact::Injected,
     Fact::Dropped,
+    Fact::HeldBack,
+    Fact::Slept,
 ];
 
 impl Fact {
@@ -91,6 +95,8 @@ impl Fact {
             Fact::PolicyRefused => "policy_refused",
             Fact::Injected => "injected",
             Fact::Dropped => "dropped",
+            Fact::HeldBack => "held_back",
+            Fact::Slept => "host_slept",
         }
     }
 }

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::recorder::{self, Progress, Record};
-use super::{Awaited, Finding, IncidentId, IncidentKind, Program, SystemState, ThreadState, cause, program, render, rules};
+use super::{Awaited, Finding, IncidentId, IncidentKind, Program, SystemState, ThreadState, blame, cause, program, render, rules};
 use crate::clock::Tick;
 use crate::flight::{self, RuntimeState, Tree};
+use crate::host;
 use crate::policy::{Origin, Severity};
 
 /// So many events are in a report.
@@ -55,6 +56,8 @@ pub struct Incident {
     pub note: Option<String>,
     /// What probably happened, in one sentence.
     pub cause: String,
+    /// Whether the code is to blame, or the host.
+    pub verdict: host::Verdict,
     /// Further incidents of the same function and kind within a second of this one; they share this report.
     pub also: Vec<IncidentId>,
     /// How many of those there were; more than [`also`](Self::also) names where they were very many.
@@ -123,6 +126,7 @@ impl Incident {
         let calls = finding.tree.clone().unwrap_or_else(flight::snapshot);
         let runtimes = if finding.runtimes.is_empty() { flight::runtimes() } else { finding.runtimes.clone() };
         let cause = cause::guess(&finding, &calls, &system);
+        let verdict = finding.verdict.clone().unwrap_or_else(|| blame::verdict_on(&finding));
         let (limit, set_by) = finding.limit.unzip();
         let mut incident = Self {
             id,
@@ -140,6 +144,7 @@ impl Incident {
             thread: finding.thread,
             note: finding.note,
             cause,
+            verdict,
             also: Vec::new(),
             repeats: 0,
             call: finding.call,

@@ -5,7 +5,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
@@ -15,10 +15,11 @@ use tracing::{error, info, warn};
 use super::episode::{Episode, Episodes};
 use super::escalate::Escalator;
 use super::inbox::{self, Work};
+use super::oversee::{self, Overseer};
 use super::standing::{News, Standing};
-use super::{DumpReason, Finding, Incident, IncidentId, abort, demand, kept, rules, store};
+use super::{DumpReason, Finding, Incident, IncidentId, abort, blame, demand, kept, reserve, rules, store};
 use crate::clock::Tick;
-use crate::metrics::{self, process, tally};
+use crate::metrics::{self, beat, process, tally};
 use crate::notify;
 use crate::outcome::Outcome;
 use crate::policy::{self, Severity, Watch};
@@ -65,6 +66,7 @@ struct Reporter {
     episodes: Episodes,
     standing: Standing,
     reloads: Reloads,
+    overseer: Overseer,
     beats: u64,
 }
 
@@ -80,19 +82,23 @@ impl Reporter {
         let mut due = Instant::now() + BEAT;
         loop {
             match inbox.recv_timeout(self.pause(due)) {
-                Ok(work) => survive(|| self.handle(work)),
+                Ok(work) => busy(|| self.handle(work)),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
-            survive(|| self.close(Tick::now()));
+            busy(|| self.close(Tick::now()));
             if Instant::now() >= due {
-                self.beat();
+                busy(|| self.beat());
                 due = Instant::now() + BEAT;
             }
         }
     }
 
     fn beat(&mut self) {
+        let now = Tick::now();
+        if self.overseer.look(beat::WATCHDOG.silence(now)) {
+            self.report(reserve(), oversee::finding(now));
+        }
         survive(|| self.reloads.poll(Tick::now()));
         if let Some(signal) = demand::signalled() {
             survive(|| demand::make(DumpReason::Signal(signal)));
@@ -131,7 +137,10 @@ impl Reporter {
         }
     }
 
-    fn report(&mut self, id: IncidentId, finding: Finding) {
+    fn report(&mut self, id: IncidentId, mut finding: Finding) {
+        if blame::holds_back(&mut finding) {
+            return;
+        }
         let now = Tick::now();
         let subject = finding.subject();
         let steps = rules::escalation(finding.site);
@@ -236,7 +245,7 @@ impl Reloads {
     }
 }
 
-fn count(finding: &Finding, severity: Severity) {
+pub(super) fn count(finding: &Finding, severity: Severity) {
     match finding.site.and_then(tally::of) {
         Some(tally) => tally.incident(finding.kind, severity),
         None => process::incident(finding.kind, severity),
@@ -244,7 +253,7 @@ fn count(finding: &Finding, severity: Severity) {
 }
 
 /// Writes the report, where a folder is configured.
-fn save(incident: &mut Incident) {
+pub(super) fn save(incident: &mut Incident) {
     let Some(folder) = store::folder() else { return };
     let path = store::path(&folder, incident);
     match store::write(&path, &incident.to_string(), &incident.to_json(), store::KEPT) {
@@ -276,6 +285,24 @@ fn flush_metrics() {
     metrics::flush();
     #[cfg(feature = "prometheus")]
     metrics::exporter::fold();
+}
+
+/// Since when the reporter has been at one piece of work; `u64::MAX` while it waits for the next.
+static BUSY: AtomicU64 = AtomicU64::new(u64::MAX);
+
+/// How long the reporter has been at one piece of work.
+pub(crate) fn busy_for(now: Tick) -> Duration {
+    match BUSY.load(Ordering::Relaxed) {
+        u64::MAX => Duration::ZERO,
+        since => now.since(Tick::from_nanos(since)),
+    }
+}
+
+/// Runs one piece of work, and lets the watchdog see how long it takes.
+fn busy(work: impl FnOnce()) {
+    BUSY.store(Tick::now().as_nanos(), Ordering::Relaxed);
+    survive(work);
+    BUSY.store(u64::MAX, Ordering::Relaxed);
 }
 
 /// Runs `work`; a panic (of a subscriber, a recorder, a hook) is counted and ends nothing.

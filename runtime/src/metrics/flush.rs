@@ -13,6 +13,7 @@ use super::groups::{Group, groups};
 use super::names;
 use super::process;
 use super::tally::{self, Durations, Tally};
+use crate::clock::Tick;
 use crate::incident::{IncidentKind, SEVERITIES};
 use crate::outcome::Outcome;
 use crate::policy::Severity;
@@ -141,7 +142,7 @@ impl Facade<'_> {
         let generation = Key::from_static_name(names::POLICY_GENERATION);
         self.recorder.register_gauge(&generation, &METADATA).set(float(process::policy_generation()));
         let lag = Key::from_static_name(names::WATCHDOG_LAG);
-        self.recorder.register_gauge(&lag, &METADATA).set(process::watchdog_lag().as_secs_f64());
+        self.recorder.register_gauge(&lag, &METADATA).set(process::watchdog_lag(Tick::now()).as_secs_f64());
     }
 
     /// Without a function, the label is empty, which Prometheus reads as absent.

@@ -4,6 +4,7 @@
 //! recorder the application has installed. Must not know of policies or running calls: it is told what happened by
 //! [`observe`](crate::observe).
 
+pub(crate) mod beat;
 mod buckets;
 #[cfg(feature = "prometheus")]
 pub(crate) mod exporter;

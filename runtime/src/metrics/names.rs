@@ -41,9 +41,10 @@ pub(crate) const DEVICE_CLASSES: [&str; 15] = [
 ];
 
 /// The label `what` of [`DROPPED`].
-pub(crate) const DROPPED_WHAT: [&str; 11] = [
+pub(crate) const DROPPED_WHAT: [&str; 12] = [
     "call",
     "connection",
+    "finding",
     "incident",
     "log",
     "notification",
@@ -74,7 +75,7 @@ const ALL: [(&str, Shape, Option<Unit>, &str); 15] = [
     (ORPHANS, Shape::Gauge, None, "Bodies that have outlived their caller and still run."),
     (DROPPED, Shape::Counter, None, "What this library dropped because a bound was reached or a sink failed."),
     (RUNTIME_STALLED, Shape::Gauge, None, "1 while no worker of this runtime makes progress."),
-    (WATCHDOG_LAG, Shape::Gauge, Some(Unit::Seconds), "How late the watchdog's thread was at its last tick."),
+    (WATCHDOG_LAG, Shape::Gauge, Some(Unit::Seconds), "How late the watchdog's thread was at its last look, or is for the next one."),
     (POLICY_GENERATION, Shape::Gauge, None, "The number of the policies in force: grows by one with every reload."),
     (POLICY_RELOAD_FAILED, Shape::Counter, None, "Policy files that were refused; the last good one stays in force."),
 ];

@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::beat;
 use super::names::DROPPED_WHAT;
+use crate::clock::Tick;
 use crate::incident::{IncidentKind, SEVERITIES};
 use crate::policy::Severity;
 
@@ -47,8 +49,9 @@ pub(crate) fn set_watchdog_lag(lag: Duration) {
     WATCHDOG_LAG.store(u64::try_from(lag.as_nanos()).unwrap_or(u64::MAX), Relaxed);
 }
 
-pub(crate) fn watchdog_lag() -> Duration {
-    Duration::from_nanos(WATCHDOG_LAG.load(Relaxed))
+/// How late it was at its last look, or is for the next one by now: whoever asks sees a watchdog that hangs, too.
+pub(crate) fn watchdog_lag(now: Tick) -> Duration {
+    Duration::from_nanos(WATCHDOG_LAG.load(Relaxed)).max(beat::WATCHDOG.silence(now))
 }
 
 pub(crate) fn set_policy_generation(generation: u64) {

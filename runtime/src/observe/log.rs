@@ -89,7 +89,10 @@ pub(super) fn log(event: &Event<'_>) {
         | Event::Unblocked { .. }
         | Event::Orphaned { .. }
         | Event::OrphanEnded { .. }
-        | Event::RuntimeStalled { .. } => later(event),
+        | Event::RuntimeStalled { .. }
+        | Event::HeldBack { .. }
+        | Event::Slept { .. }
+        | Event::Debugger { .. } => later(event),
     }
 }
 
@@ -121,6 +124,9 @@ pub(crate) enum Line {
     Orphaned { function: &'static str },
     OrphanEnded { function: &'static str, elapsed: Duration },
     RuntimeStalled { runtime: String, stalled: bool, elapsed: Duration },
+    HeldBack { function: &'static str, kind: &'static str, because: String },
+    Slept { time: Duration },
+    Debugger { pid: Option<u32> },
 }
 
 fn later(event: &Event<'_>) {
@@ -131,6 +137,11 @@ fn later(event: &Event<'_>) {
         Event::Orphaned { site } => Line::Orphaned { function: site.name() },
         Event::OrphanEnded { site, elapsed } => Line::OrphanEnded { function: site.name(), elapsed },
         Event::RuntimeStalled { runtime, stalled, elapsed } => Line::RuntimeStalled { runtime: runtime.to_owned(), stalled, elapsed },
+        Event::HeldBack { site, kind, because } => {
+            Line::HeldBack { function: site.map_or("", Site::name), kind, because: because.to_owned() }
+        }
+        Event::Slept { time } => Line::Slept { time },
+        Event::Debugger { pid } => Line::Debugger { pid },
         _ => return,
     };
     inbox::post(Work::Line(line));
@@ -158,6 +169,14 @@ impl Line {
             Line::RuntimeStalled { runtime, stalled: true, elapsed } => {
                 error!(target: "backstop::watchdog", runtime, elapsed_ms = ms(*elapsed), "no worker of the runtime makes progress");
             }
+            Line::HeldBack { function, kind, because } => {
+                info!(target: "backstop::watchdog", function, kind, because, "finding held back");
+            }
+            Line::Slept { time } => info!(target: "backstop::watchdog", elapsed_ms = ms(*time), "the host slept"),
+            Line::Debugger { pid: Some(pid) } => {
+                warn!(target: "backstop::watchdog", pid, "a debugger is attached: findings are held back");
+            }
+            Line::Debugger { pid: None } => info!(target: "backstop::watchdog", "the debugger has gone: findings are reported"),
             Line::RuntimeStalled { runtime, stalled: false, elapsed } => {
                 info!(target: "backstop::watchdog", runtime, elapsed_ms = ms(*elapsed), "the runtime makes progress again");
             }

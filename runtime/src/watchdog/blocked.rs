@@ -16,7 +16,8 @@ use crate::site::Site;
 pub(super) struct Episodes(HashMap<CallId, Episode>);
 
 struct Episode {
-    incident: IncidentId,
+    /// `None` while the host is to blame.
+    incident: Option<IncidentId>,
     site: &'static Site,
     polls: u64,
     thread: String,
@@ -41,21 +42,23 @@ impl Episodes {
     fn report(&mut self, id: CallId, record: &Record, view: &View, elapsed: Duration, now: Tick) {
         let Some(site) = view.site else { return };
         let thread = flight::thread::name(view.thread);
-        let finding = finding::blocked(id, record, view, elapsed, thread.clone(), now);
-        let incident = match self.0.get(&id) {
-            Some(Episode { incident, .. }) => {
-                incident::again(*incident, finding);
-                *incident
+        let mut finding = finding::blocked(id, record, view, elapsed, thread.clone(), now);
+        let incident = match self.0.get(&id).and_then(|episode| episode.incident) {
+            Some(incident) => {
+                incident::again(incident, finding);
+                Some(incident)
             }
-            None => {
+            None => (!incident::holds_back(&mut finding)).then(|| {
                 observe::event(&Event::Blocked { site, thread: &thread, elapsed });
                 let incident = incident::reserve();
                 incident::open(incident, finding);
                 incident
-            }
+            }),
         };
-        let since = Tick::from_nanos(now.as_nanos().saturating_sub(u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX)));
-        self.0.insert(id, Episode { incident, site, polls: view.polls, thread, since, report_at: elapsed * 2 });
+        // What the host excuses now is judged anew, soon.
+        let report_at = elapsed + if incident.is_some() { elapsed } else { view.blocked_after.max(elapsed / 2) };
+        let since = now.before(elapsed);
+        self.0.insert(id, Episode { incident, site, polls: view.polls, thread, since, report_at });
     }
 
     fn end_those_not_in(&mut self, polling: &[(CallId, &'static Record, View)], now: Tick) {
@@ -67,8 +70,10 @@ impl Episodes {
             let lasts = lasting.get(id) == Some(&episode.polls);
             if !lasts {
                 let Episode { incident, site, thread, since, .. } = episode;
-                incident::end(*incident);
-                observe::event(&Event::Unblocked { site, thread, elapsed: now.since(*since) });
+                if let Some(incident) = incident {
+                    incident::end(*incident);
+                    observe::event(&Event::Unblocked { site, thread, elapsed: now.since(*since) });
+                }
             }
             lasts
         });

@@ -17,7 +17,9 @@ pub(super) fn limit(id: CallId, record: &Record, view: &View, now: Tick) -> Find
     let deadline = terms.as_ref().and_then(|terms| terms.deadline.as_ref());
     let kind = deadline.map_or(IncidentKind::Limit, |deadline| deadline.kind.into());
     let limit = deadline.map(|deadline| (deadline.limit, deadline.set_by.clone()));
-    Finding { limit, ..about(kind, id, view, terms.as_deref(), now.since(view.started), now) }
+    // An attempt after the first began later than its call.
+    let since = deadline.map_or(view.started, |deadline| deadline.at.before(deadline.limit));
+    Finding { limit, since, ..about(kind, id, view, terms.as_deref(), now.since(view.started), now) }
 }
 
 /// It gave no sign of life for too long.
@@ -60,6 +62,8 @@ fn about(kind: IncidentKind, id: CallId, view: &View, terms: Option<&Terms>, ela
         // Asked first: the thread may move on while the tree is read.
         threads: is_held(kind, view).then(|| stack::of(view.thread)).flatten(),
         tree: Some(tree(id, now)),
+        polled_by: view.thread,
+        paused_clock: view.paused_clock,
         ..Finding::process(kind, now, elapsed)
     }
 }

@@ -8,6 +8,7 @@ mod alarm;
 mod blocked;
 mod finding;
 mod judge;
+mod late;
 mod probe;
 mod pulse;
 mod rounds;
@@ -74,6 +75,7 @@ fn watch() {
         PLANNED.store(latest.as_nanos(), SeqCst);
         let next = sweep::sweep(&mut episodes, now).min(latest);
         PLANNED.store(next.as_nanos(), SeqCst);
+        rounds.rest(next);
         thread::park_timeout(next.since(Tick::now()));
         observe::event(&Event::WatchdogLag { lag: Tick::now().since(next) });
     }

@@ -1,47 +1,71 @@
-//! What the watchdog looks at besides the table of calls: runtimes, ten times a second at most.
+//! What the watchdog looks at besides the table of calls, ten times a second at most: whether it was late itself and why, the host, the
+//! runtimes, and the reporter, which in turn looks at the watchdog.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use super::TICK;
+use super::late::Late;
 use super::runtimes::Runtimes;
 use crate::clock::Tick;
 use crate::event::Event;
-use crate::flight;
-use crate::observe;
+use crate::metrics::beat;
+use crate::{flight, host, observe};
 
-/// How often threads look again which runtime they are in.
+/// How often the host is looked at, and threads look which runtime they are in.
 const SECOND: Duration = Duration::from_secs(1);
-
-/// So long without a look is no look's fault.
-const LATE: Duration = Duration::from_secs(1);
 
 /// What the watchdog remembers from look to look.
 #[derive(Default)]
 pub(super) struct Rounds {
     runtimes: Runtimes,
+    late: Late,
+    debugger: Option<u32>,
     looked: Tick,
     second: Tick,
+    seconds: usize,
 }
 
 impl Rounds {
-    /// Looks, where a tick has passed since the last time.
+    /// The watchdog looks: before the table of calls, so that what was found late is known when the table is judged.
     pub(super) fn look(&mut self, now: Tick) {
+        if let Some(due) = beat::WATCHDOG.wakes(now)
+            && let Some((lag, cause)) = host::missed(due, now)
+        {
+            self.runtimes.forgive(now);
+            self.late.watchdog(lag, cause, self.debugger, now);
+        }
         if now.since(self.looked) < TICK {
             return;
-        }
-        // A look is late when the process, or this thread of it, got no time; then nothing else may have had any.
-        if now.since(self.looked) >= LATE {
-            self.runtimes.forgive(now);
         }
         self.looked = now;
         if now.since(self.second) >= SECOND {
             self.second = now;
+            self.look_at_the_host(now);
             flight::runtime::look_again();
+            self.late.reporter(now);
         }
         // Letting go of a dropped runtime may run code of the application, such as a hook's destructor.
         if catch_unwind(AssertUnwindSafe(|| self.runtimes.look(now))).is_err() {
-            observe::event(&Event::Dropped { what: "watchdog" });
+            observe::event(&Event::Dropped { what: "other" });
+        }
+    }
+
+    /// The watchdog sleeps until `due`.
+    pub(super) fn rest(&self, due: Tick) {
+        beat::WATCHDOG.sleeps(due);
+    }
+
+    fn look_at_the_host(&mut self, now: Tick) {
+        let (slept, debugger) = host::look(now, self.seconds);
+        self.seconds = self.seconds.wrapping_add(1);
+        if let Some(time) = slept {
+            self.runtimes.forgive(now);
+            observe::event(&Event::Slept { time });
+        }
+        if debugger != self.debugger {
+            self.debugger = debugger;
+            observe::event(&Event::Debugger { pid: debugger });
         }
     }
 }

@@ -15,6 +15,7 @@ use super::stack;
 use crate::clock::Tick;
 use crate::event::Event;
 use crate::flight::runtime::{self, Runtime};
+use crate::host::{self, Suspect};
 use crate::incident::{self, IncidentId, IncidentKind};
 use crate::observe;
 use crate::policy::{self, OnRuntimeStall};
@@ -36,9 +37,14 @@ pub fn watch_runtime(name: impl Into<String>, handle: &Handle) {
     super::expect(Tick::NEVER);
 }
 
+/// How long the report may take then.
+const LAST: Duration = Duration::from_secs(5);
 /// The reporter ends the process where the policy wants it, when the report is written and told. Where it does not come to that, perhaps
 /// because the stalled program holds what it writes to, the watchdog does.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What the host excuses now is judged anew after this.
+const EXCUSED: Duration = Duration::from_secs(1);
 
 /// The runtimes that are watched.
 #[derive(Default)]
@@ -51,6 +57,8 @@ struct Watched {
     last_probe: Tick,
     /// When it was last looked whether the calls that wait in it make a stall of its silence.
     asked: Tick,
+    /// Until when the host was to blame for its silence.
+    excused: Tick,
     stall: Option<Stall>,
 }
 
@@ -91,7 +99,15 @@ impl Watched {
     fn new(runtime: &Runtime, now: Tick) -> Self {
         // At 0 from the start, so that an alert sees the first stall.
         crate::metrics::process::set_stalled(runtime.name(), false);
-        Self { pulse: Pulse::default(), quiet_since: now, probe: None, last_probe: now, asked: Tick::default(), stall: None }
+        Self {
+            pulse: Pulse::default(),
+            quiet_since: now,
+            probe: None,
+            last_probe: now,
+            asked: Tick::default(),
+            excused: Tick::default(),
+            stall: None,
+        }
     }
 
     fn look(&mut self, runtime: &Arc<Runtime>, now: Tick) {
@@ -126,6 +142,8 @@ impl Watched {
         let quiet = now.since(self.quiet_since);
         if let Some(stall) = &mut self.stall {
             if now.since(stall.opened) >= PATIENCE && policy::watchdog().on_runtime_stall.value == OnRuntimeStall::Abort {
+                // The reporter should have ended the process: it is stuck itself.
+                let _ = incident::stand_in(stall.incident, finding(runtime, quiet, now)).recv_timeout(LAST);
                 std::process::abort();
             }
             if quiet >= stall.report_at {
@@ -151,9 +169,17 @@ impl Watched {
     }
 
     fn begin(&mut self, runtime: &Runtime, quiet: Duration, now: Tick) {
+        if now < self.excused {
+            return;
+        }
+        let mut finding = finding(runtime, quiet, now);
+        if incident::holds_back(&mut finding) {
+            self.excused = now.after(EXCUSED);
+            return;
+        }
         let (incident, name) = (incident::reserve(), runtime.name());
         observe::event(&Event::RuntimeStalled { runtime: name, stalled: true, elapsed: quiet });
-        incident::open(incident, finding(runtime, quiet, now));
+        incident::open(incident, finding);
         self.stall = Some(Stall { incident, opened: now, name, report_at: quiet * 2 });
     }
 
@@ -169,10 +195,13 @@ fn finding(runtime: &Runtime, quiet: Duration, now: Tick) -> incident::Finding {
     let after = policy::watchdog().runtime_stalled_after.clone();
     let others = runtime::known().filter(|other| other.id() != runtime.id()).map(|other| other.state());
     let stalled = runtime.stalled(quiet, now);
+    let threads: Vec<u32> = runtime.threads().collect();
+    let suspect = Suspect { since: now.before(quiet), until: now, limit: Some(after.value), threads: &threads };
     incident::Finding {
         limit: Some((after.value, after.origin)),
         runtimes: [stalled].into_iter().chain(others).collect(),
         threads: stack::of_all(),
+        verdict: Some(host::judge(&suspect)),
         ..incident::Finding::process(IncidentKind::RuntimeStalled, now, quiet)
     }
 }

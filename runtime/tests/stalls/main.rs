@@ -114,6 +114,7 @@ macro_rules! assert_recorded {
                 (r"; the host is starved [^\n]*", ""),
                 // The place in the code is another test's.
                 (r"; the thread (is|computes) [^\n]*", ""),
+                (r"\n  blame    (code|host|unknown): [^\n]*", "\n  blame    WHO: WHY"),
                 (r"\d{4}-\d\d-\d\dT[0-9:.]*Z", "TIME"),
                 (r"\d+(\.\d+)? ?(ns|µs|ms|s|m|h)\b( \d+(ns|µs|ms|s|m)\b)*", "DURATION"),
                 (r"\d+", "N"),

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use serde_json::{Value, json};
 
 use crate::flight::{GuardedPoll, Node, RuntimeState, Tree};
+use crate::host::Verdict;
 use crate::incident::{Dump, FunctionProgress, Incident, Program, RecentEvent, StackFrame, SystemState, ThreadState};
 
 pub(in crate::incident) fn json(incident: &Incident) -> Value {
@@ -16,6 +17,7 @@ pub(in crate::incident) fn json(incident: &Incident) -> Value {
         "severity": incident.severity.as_str(),
         "summary": incident.summary(),
         "cause": incident.cause,
+        "verdict": verdict(&incident.verdict),
         "function": (!incident.function.is_empty()).then_some(incident.function),
         "file": incident.location.map(|(file, _)| file),
         "line": incident.location.map(|(_, line)| line),
@@ -53,6 +55,22 @@ pub(in crate::incident) fn dump(dump: &Dump) -> Value {
         "functions": dump.functions.iter().map(function).collect::<Vec<_>>(),
         "system": system(&dump.system),
         "program": program(&dump.program),
+    })
+}
+
+fn verdict(verdict: &Verdict) -> Value {
+    let Verdict { blame, because, evidence } = verdict;
+    json!({
+        "blame": blame.as_str(),
+        "because": because,
+        "window_seconds": seconds(evidence.window),
+        "on_cpu_seconds": evidence.on_cpu.map(seconds),
+        "waited_seconds": evidence.waited.map(seconds),
+        "stopped_seconds": seconds(evidence.stopped),
+        "watchdog_late_seconds": seconds(evidence.late),
+        "suspended_seconds": seconds(evidence.suspended),
+        "pressure_percent": evidence.pressure,
+        "debugger_pid": evidence.debugger,
     })
 }
 

@@ -78,6 +78,7 @@ fn head(incident: &Incident, out: &mut dyn Write) -> fmt::Result {
         writeln!(out, "  at       {file}:{line}")?;
     }
     writeln!(out, "  cause    {}", incident.cause)?;
+    writeln!(out, "  blame    {}: {}", incident.verdict.blame.as_str(), incident.verdict.because)?;
     if let Some(limit) = incident.limit {
         write!(out, "  limit    {}", spell(limit))?;
         incident.set_by.iter().try_for_each(|origin| write!(out, ", set by {origin}"))?;

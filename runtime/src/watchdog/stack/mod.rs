@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use crate::incident::{Awaited, ThreadState};
-use crate::{flight, policy};
+use crate::{flight, host, policy};
 
 #[cfg(native_stacks)]
 use linux as captor;
@@ -30,7 +30,8 @@ pub(crate) fn want(wanted: bool) {
 }
 
 fn wanted() -> bool {
-    WANTED.load(Relaxed) && policy::stacks_are_on()
+    // A debugger would stop at the signal.
+    WANTED.load(Relaxed) && policy::stacks_are_on() && !host::is_traced()
 }
 
 /// Sets everything aside that looking takes, while nothing is stuck yet.

@@ -1,0 +1,226 @@
+//! Code or host? What the host did to this process while something went wrong in it.
+//!
+//! The watchdog notes when it was late itself, whether the host slept, and once a second how the threads that poll guarded calls have
+//! spent their time. From that `judge` says for each finding whether the code is to blame or the host, and which findings are held back.
+//!
+//! `procfs` reads, `past` remembers, `judge` is pure.
+
+mod judge;
+mod past;
+mod procfs;
+
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+pub(crate) use past::Cause;
+
+use crate::clock::Tick;
+use crate::flight::thread;
+use crate::metrics::beat;
+use judge::Stretch;
+use past::Past;
+
+/// Threads that are looked at in one second; where there are more, they take turns.
+const LOOKS: usize = 64;
+
+/// Who is to blame for a finding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Blame {
+    /// The code: it waited or computed while the host let it.
+    Code,
+    /// The host: it stopped the process, slept, or gave it no CPU.
+    Host,
+    /// A debugger, or a program like it, that is attached.
+    Debugger,
+    /// The platform does not say.
+    Unknown,
+}
+
+impl Blame {
+    /// The word in reports.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Blame::Code => "code",
+            Blame::Host => "host",
+            Blame::Debugger => "debugger",
+            Blame::Unknown => "unknown",
+        }
+    }
+}
+
+/// Whether the code is to blame for an incident, or the host, and what that is read from.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Verdict {
+    /// Who is.
+    pub blame: Blame,
+    /// Why, in one sentence.
+    pub because: String,
+    /// What it is read from.
+    pub evidence: Evidence,
+}
+
+/// What the host did to the process while something went wrong.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Evidence {
+    /// How far back the figures of the thread reach: as long as the call lasted, a minute at most.
+    pub window: Duration,
+    /// How long the thread was on a CPU in that time; `None` where that is not known.
+    pub on_cpu: Option<Duration>,
+    /// How long it was able to run and waited for a CPU.
+    pub waited: Option<Duration>,
+    /// How long nothing of the process ran.
+    pub stopped: Duration,
+    /// How long the watchdog itself waited for a CPU.
+    pub late: Duration,
+    /// How long the host slept.
+    pub suspended: Duration,
+    /// In how many percent of the last 10 seconds somebody on the host waited for a CPU.
+    pub pressure: Option<f64>,
+    /// The process that traces this one.
+    pub debugger: Option<u32>,
+}
+
+impl Verdict {
+    /// For what is the code's by its nature, such as a panic.
+    pub(crate) fn of_the_code(because: &str) -> Self {
+        Self { blame: Blame::Code, because: because.to_owned(), evidence: Evidence::default() }
+    }
+
+    /// Where nothing can be said.
+    pub(crate) fn unknown(because: &str) -> Self {
+        Self { blame: Blame::Unknown, because: because.to_owned(), evidence: Evidence::default() }
+    }
+
+    /// Whether a finding with this verdict is held back.
+    pub(crate) fn holds_back(&self) -> bool {
+        judge::holds_back(self.blame, &self.evidence)
+    }
+}
+
+/// Something that lasted too long.
+#[derive(Clone, Debug)]
+pub(crate) struct Suspect<'a> {
+    pub(crate) since: Tick,
+    /// When it was found.
+    pub(crate) until: Tick,
+    pub(crate) limit: Option<Duration>,
+    /// The numbers of the threads of which each could have gone on with it.
+    pub(crate) threads: &'a [u32],
+}
+
+/// Locked by the watchdog's and the reporter's thread, for moments, never by the application.
+static PAST: Mutex<Past> = Mutex::new(Past::new());
+
+fn past() -> MutexGuard<'static, Past> {
+    PAST.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Judges; for the watchdog's and the reporter's thread.
+pub(crate) fn judge(suspect: &Suspect<'_>) -> Verdict {
+    let evidence = gather(suspect);
+    let stretch = Stretch { elapsed: suspect.until.since(suspect.since), limit: suspect.limit };
+    let (blame, because) = judge::judge(stretch, &evidence);
+    Verdict { blame, because, evidence }
+}
+
+fn gather(suspect: &Suspect<'_>) -> Evidence {
+    let now = Tick::now();
+    let (uptime, debugger, pressure) = (procfs::uptime(), procfs::debugger(), procfs::pressure());
+    // The watchdog may be about to notice that it is late.
+    let overdue = beat::WATCHDOG.due().filter(|due| now.since(*due) >= judge::NOISE);
+    let tids = suspect.threads.iter().filter_map(|number| Some(thread::named(*number)?.tid)).filter(|tid| *tid != 0);
+    let times: Vec<_> = tids.filter_map(|tid| Some((tid, procfs::times_of(tid)?))).collect();
+    let mut past = past();
+    if let Some(uptime) = uptime {
+        past.compare_clocks(uptime);
+    }
+    let missing = |cause| past.missing(cause, suspect.since, suspect.until);
+    // Of several threads, one that had a CPU would have been enough.
+    let spent = times.into_iter().map(|(tid, times)| past.spent(tid, suspect.since, now, times));
+    let spent = spent.min_by_key(|(_, times)| times.waited);
+    Evidence {
+        window: spent.map_or(Duration::ZERO, |(window, _)| window),
+        on_cpu: spent.map(|(_, times)| times.on_cpu),
+        waited: spent.map(|(_, times)| times.waited),
+        stopped: missing(Cause::Stopped) + overdue.map_or(Duration::ZERO, |due| suspect.until.since(due.max(suspect.since))),
+        late: missing(Cause::Starved),
+        suspended: missing(Cause::Suspended),
+        pressure,
+        debugger,
+    }
+}
+
+/// The watchdog should have looked at `due`, and looks only now; why, if it is late.
+pub(crate) fn missed(due: Tick, now: Tick) -> Option<(Duration, Cause)> {
+    if now.since(due) < judge::NOISE {
+        return None;
+    }
+    let (own, tids) = (procfs::own_times(), tids());
+    let times: Vec<_> = tids.into_iter().filter_map(|tid| Some((tid, procfs::times_of(tid)?))).collect();
+    let mut past = past();
+    let busiest = times.iter().filter_map(|(tid, times)| Some(times.since(past.last(*tid)?).on_cpu)).max();
+    let own = own.zip(past.last(OWN)).map(|(own, before)| own.since(before));
+    let lag = now.since(due);
+    let gap = past.missed(due, now, || past::cause(lag, own, busiest))?;
+    Some((lag, gap.cause))
+}
+
+/// The watchdog's own times are remembered like those of a thread with this number.
+const OWN: i32 = 0;
+
+static TRACED: AtomicBool = AtomicBool::new(false);
+
+/// Whether a debugger was attached when the watchdog looked last: a second ago at most.
+pub(crate) fn is_traced() -> bool {
+    TRACED.load(Relaxed)
+}
+
+/// Looks at the host and at the threads that poll guarded calls, once a second; how long the host slept, and who traces this process.
+pub(crate) fn look(now: Tick, round: usize) -> (Option<Duration>, Option<u32>) {
+    let (uptime, debugger, own, tids) = (procfs::uptime(), procfs::debugger(), procfs::own_times(), tids());
+    TRACED.store(debugger.is_some(), Relaxed);
+    let first = if tids.len() > LOOKS { round * LOOKS % tids.len() } else { 0 };
+    let turn = tids.iter().cycle().skip(first).take(LOOKS.min(tids.len()));
+    let times: Vec<_> = turn.filter_map(|tid| Some((*tid, procfs::times_of(*tid)?))).collect();
+    let mut past = past();
+    past.keep_threads(|tid| tid == OWN || tids.contains(&tid));
+    for (tid, times) in times.into_iter().chain(own.map(|own| (OWN, own))) {
+        past.seen(tid, now, times);
+    }
+    (uptime.and_then(|uptime| past.compare_clocks(uptime)), debugger)
+}
+
+/// The threads that poll guarded calls.
+fn tids() -> Vec<i32> {
+    (1..thread::NAMED as u32).filter_map(|number| thread::named(number).map(|thread| thread.tid)).filter(|tid| *tid != 0).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_thread_that_sleeps_and_one_that_spins_are_the_codes_fault() {
+        let (number, since) = (thread::current(), Tick::now());
+        look(since, 0);
+        std::thread::sleep(Duration::from_millis(50));
+        let threads = [number];
+        let suspect = Suspect { since, until: Tick::now(), limit: Some(Duration::from_millis(1)), threads: &threads };
+        let verdict = judge(&suspect);
+        assert!(verdict.evidence.on_cpu.is_some() && verdict.evidence.window >= Duration::from_millis(50), "{verdict:?}");
+        assert!(verdict.evidence.debugger.is_some() || !verdict.holds_back(), "{verdict:?}");
+    }
+
+    #[test]
+    fn without_a_known_thread_nothing_is_held_back() {
+        let suspect = Suspect { since: Tick::now(), until: Tick::now(), limit: None, threads: &[] };
+        let verdict = judge(&suspect);
+        assert!(matches!(verdict.blame, Blame::Unknown | Blame::Debugger), "{verdict:?}");
+    }
+}

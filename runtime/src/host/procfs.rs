@@ -1,0 +1,102 @@
+//! What Linux tells about this process, read by hand. Elsewhere nothing is told, and verdicts say so.
+
+use std::fs;
+use std::time::Duration;
+
+use crate::clock::Tick;
+
+/// How a thread has spent its life so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Times {
+    /// On a CPU.
+    pub(super) on_cpu: Duration,
+    /// Able to run, and waiting for a CPU: in the run queue, or throttled with its control group.
+    pub(super) waited: Duration,
+}
+
+impl Times {
+    /// What was added since `before`.
+    pub(super) fn since(self, before: Self) -> Self {
+        Self { on_cpu: self.on_cpu.saturating_sub(before.on_cpu), waited: self.waited.saturating_sub(before.waited) }
+    }
+}
+
+/// The times of a thread of this process; `None` where it has ended, or the kernel does not count them.
+pub(super) fn times_of(tid: i32) -> Option<Times> {
+    times(&text(&format!("/proc/self/task/{tid}/schedstat"))?)
+}
+
+/// The times of the thread that asks.
+pub(super) fn own_times() -> Option<Times> {
+    times(&text("/proc/thread-self/schedstat")?)
+}
+
+/// The time since the host was started, with the time that it slept; and the monotonic time, without, before and after it was read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Uptime {
+    pub(super) before: Tick,
+    pub(super) time: Duration,
+    pub(super) after: Tick,
+}
+
+pub(super) fn uptime() -> Option<Uptime> {
+    let before = Tick::now();
+    let text = text("/proc/uptime")?;
+    let after = Tick::now();
+    let seconds: f64 = text.split(' ').next()?.parse().ok()?;
+    Some(Uptime { before, time: Duration::try_from_secs_f64(seconds).ok()?, after })
+}
+
+/// Who traces this process: a debugger, or a program like it.
+pub(super) fn debugger() -> Option<u32> {
+    tracer(&text("/proc/self/status")?)
+}
+
+/// In how many percent of the last 10 seconds somebody on this host waited for a CPU.
+pub(super) fn pressure() -> Option<f64> {
+    average(&text("/proc/pressure/cpu")?)
+}
+
+fn text(path: &str) -> Option<String> {
+    if cfg!(target_os = "linux") { fs::read_to_string(path).ok() } else { None }
+}
+
+/// `ON_CPU WAITED SLICES`, in nanoseconds.
+fn times(text: &str) -> Option<Times> {
+    let mut numbers = text.split_whitespace().map(|number| number.parse().map(Duration::from_nanos));
+    Some(Times { on_cpu: numbers.next()?.ok()?, waited: numbers.next()?.ok()? })
+}
+
+fn tracer(status: &str) -> Option<u32> {
+    let pid = status.lines().find_map(|line| line.strip_prefix("TracerPid:"))?.trim().parse().ok()?;
+    (pid != 0).then_some(pid)
+}
+
+/// `some avg10=12.50 avg60=…`
+fn average(text: &str) -> Option<f64> {
+    text.lines().next()?.split_whitespace().find_map(|word| word.strip_prefix("avg10="))?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn procfs_is_read_as_the_kernel_writes_it() {
+        let read = Times { on_cpu: Duration::from_nanos(1_500), waited: Duration::from_secs(2) };
+        assert_eq!(times("1500 2000000000 17\n"), Some(read));
+        assert_eq!(times("0 garbage"), None);
+        assert_eq!((tracer("Name:\tx\nTracerPid:\t77\nUid:\t0\n"), tracer("TracerPid:\t0\n")), (Some(77), None));
+        assert_eq!(average("some avg10=12.50 avg60=1.00 avg300=0.00 total=1\nfull avg10=3.00"), Some(12.5));
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn this_thread_and_this_host_have_times() {
+        // The kernel counts when the thread leaves its CPU, or at the next tick.
+        std::thread::sleep(Duration::from_millis(10));
+        assert!(own_times().unwrap().on_cpu > Duration::ZERO);
+        assert!(uptime().unwrap().time > Duration::ZERO);
+        assert_eq!(times_of(i32::MAX), None);
+    }
+}
