@@ -236,6 +236,9 @@ macro_rules! nested {
             .await;
             expected.agrees_with($outer_name);
             let inner = common::stats($inner_name);
+            if $limit <= 100 {
+                assert_eq!(inner.outcome(Outcome::Timeout), 0, "a limit of two is the caller's, also where they are equal");
+            }
             assert_eq!((inner.outcomes.iter().sum::<u64>(), inner.in_flight), (STORIES, 0), "each call is counted once");
         }
     };
