@@ -32,6 +32,12 @@ fn install() {
         total = "1500ms"
         retry = { attempts = 3, initial = "none" }
 
+        [functions."rules.for_days"]
+        timeout = "none"
+
+        [functions."rules.slow"]
+        warn_at = 0.5
+
         [functions."rules.late"]
         on_late = "error"
         "#,
@@ -205,6 +211,34 @@ async fn arguments_in_any_order_make_the_same_layers_and_explain_prints_them() {
     assert_eq!(explained("rules.one_order"), explained("rules.another_order"));
     let layers = "fallback ( total ( retry ( breaker ( rate limit ( attempt limit ( bulkhead ( injection ( body ))))))))";
     assert_eq!(explained("rules.one_order")[0].trim(), layers);
+}
+
+#[timeout_async(secs = 1, name = "rules.for_days")]
+async fn for_days(days: u64) -> io::Result<Option<Duration>> {
+    sleep(secs(days * 86_400)).await;
+    Ok(backstop::remaining())
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_limit_a_body_runs_for_days() {
+    install();
+    assert_eq!(for_days(30).await.unwrap(), None);
+}
+
+#[timeout_async(secs = 300, name = "rules.slow")]
+async fn slow() -> io::Result<()> {
+    sleep(secs(200)).await;
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_call_is_warned_of_once_at_its_time_and_goes_well() {
+    install();
+    slow().await.unwrap();
+    let events = backstop::dump().events.into_iter().filter(|event| event.function == Some("rules.slow"));
+    let events: Vec<_> = events.map(|event| (event.what, event.elapsed)).collect();
+    assert_eq!(events, [("slow", secs(150)), ("finished", secs(200))]);
+    assert_eq!(ended("rules.slow", Outcome::Ok), 1);
 }
 
 #[timeout_async(secs = 1, name = "rules.no_time_left")]
