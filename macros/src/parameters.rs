@@ -27,7 +27,7 @@ pub struct Parameter {
     /// The `#[cfg]`s on it.
     pub cfgs: Vec<Attribute>,
     /// Its `#[allow]`s and the like.
-    lints: Vec<Attribute>,
+    pub lints: Vec<Attribute>,
 }
 
 /// The receiver and the other parameters.

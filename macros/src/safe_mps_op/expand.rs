@@ -24,7 +24,7 @@
 use proc_macro2::{Group, Ident, Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::spanned::Spanned;
-use syn::{FnArg, Path, Type};
+use syn::{Attribute, FnArg, Path, Type};
 
 use super::parse::Arguments;
 use super::passed::{Passed, this};
@@ -96,10 +96,10 @@ impl Call<'_> {
     /// The call of a function that does its work before it returns.
     fn at_once(&self) -> TokenStream {
         let Self { krate, site, block, .. } = self;
-        let (names, patterns) = (self.names(), self.patterns());
+        let (names, lints, patterns) = (self.names(), self.lints(), self.patterns());
         let output = self.named_result().map(|returned| quote!(-> #returned));
         quote_spanned! {Span::mixed_site()=>
-            #krate::private::device::run(&#site, &[#(#names),*], returns, arguments, |#patterns| #output #block)
+            #krate::private::device::run(&#site, &[#(#names),*], returns, arguments, |#(#lints)* #patterns| #output #block)
         }
     }
 
@@ -126,15 +126,16 @@ impl Call<'_> {
     /// One attempt, in an `async` block: the body, or the future that it returns.
     fn body(&self) -> TokenStream {
         let Self { krate, block, .. } = self;
-        let patterns = self.patterns();
+        let (lints, patterns) = (self.lints(), self.patterns());
+        let bind = quote_spanned!(Span::mixed_site()=> #(#lints)* let #patterns = lent;);
         let Shape::Async(_) = self.shape else {
             let future = self.future().map(|future| quote!(-> #future));
             return quote_spanned! {Span::mixed_site()=>
-                #krate::private::once(move || #future { let #patterns = lent; #block }).await
+                #krate::private::once(move || #future { #bind #block }).await
             };
         };
         let typed = self.typed_return();
-        quote_spanned!(Span::mixed_site()=> let #patterns = lent; #typed #block)
+        quote!(#bind #typed #block)
     }
 
     /// The boxed future of one attempt, which lives no longer than the attempt's arguments.
@@ -147,6 +148,11 @@ impl Call<'_> {
 
     fn names(&self) -> impl Iterator<Item = &str> {
         self.passed.iter().map(|argument| &*argument.shown)
+    }
+
+    /// Of all arguments, since they are bound together.
+    fn lints(&self) -> impl Iterator<Item = &Attribute> {
+        self.passed.iter().flat_map(|argument| &argument.lints)
     }
 
     fn patterns(&self) -> TokenStream {

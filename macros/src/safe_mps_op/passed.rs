@@ -3,7 +3,7 @@
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::spanned::Spanned;
-use syn::{Path, Receiver, ReceiverKind, Type};
+use syn::{Attribute, Path, Receiver, ReceiverKind, Type};
 
 use crate::borrows::lenders;
 use crate::function::Function;
@@ -17,6 +17,8 @@ pub struct Passed {
     name: TokenStream,
     /// What the body binds it to.
     pub pat: TokenStream,
+    /// Its `#[allow]`s and the like.
+    pub lints: Vec<Attribute>,
     span: Span,
     /// By `&mut`.
     exclusive: bool,
@@ -45,6 +47,7 @@ impl Passed {
             shown: "self".to_owned(),
             name: receiver.self_token.to_token_stream(),
             pat: quote!(#mutability #this),
+            lints: Vec::new(),
             span,
             exclusive: passing == Some(Passing::Exclusive),
             lends: false,
@@ -56,6 +59,7 @@ impl Passed {
             shown: parameter.pat.to_token_stream().to_string(),
             name: parameter.name.to_token_stream(),
             pat: parameter.pat.to_token_stream(),
+            lints: parameter.lints.clone(),
             span: parameter.ty.span(),
             exclusive: parameter.passing == Passing::Exclusive,
             lends: false,
