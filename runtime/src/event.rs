@@ -20,6 +20,8 @@ pub(crate) enum Event<'a> {
     Retrying { site: &'static Site, attempt: u32, pause: Duration },
     /// A layer refused a call.
     Rejected { site: &'static Site, by: Rejection },
+    /// A function was fenced by name, or no longer is.
+    Fenced { site: &'static Site, fenced: bool },
     /// The breaker of a function changed: 0 closed, 1 open, 2 half-open.
     BreakerChanged { site: &'static Site, state: u8 },
     /// The fallback of `fallback = path` is called.

@@ -92,6 +92,6 @@ pub use incident::{
 };
 pub use metrics::{FunctionStats, stats};
 pub use outcome::{Outcome, Rejection, TimeoutError, TimeoutKind};
-pub use policy::{Explanation, PolicyError, UnknownFunction, explain};
+pub use policy::{Explanation, PolicyError, UnknownFunction, explain, fence, unfence};
 pub use site::{Kind, Settings, Site, sites};
 pub use watchdog::{threads, watch_runtime};

@@ -112,6 +112,7 @@ fn words(event: &Event<'_>) -> Option<(Fact, u64, Duration)> {
         Event::Slow { elapsed, .. } => (Fact::Slow, 0, elapsed),
         Event::Retrying { attempt, pause, .. } => (Fact::Retrying, u64::from(attempt), pause),
         Event::Rejected { by, .. } => (Fact::Rejected, by as u64, none),
+        Event::Fenced { fenced, .. } => (Fact::Fenced, u64::from(fenced), none),
         Event::BreakerChanged { state, .. } => (Fact::BreakerChanged, u64::from(state), none),
         Event::FellBack { .. } => (Fact::FellBack, 0, none),
         Event::Blocked { elapsed, .. } => (Fact::Blocked, 0, elapsed),
@@ -140,6 +141,7 @@ fn site(event: &Event<'_>) -> Option<&'static Site> {
         | Event::Slow { site, .. }
         | Event::Retrying { site, .. }
         | Event::Rejected { site, .. }
+        | Event::Fenced { site, .. }
         | Event::BreakerChanged { site, .. }
         | Event::FellBack { site }
         | Event::Blocked { site, .. }

@@ -27,7 +27,7 @@ pub enum Outcome {
     Cancelled,
     /// The body panicked; the panic goes on to the caller.
     Panicked,
-    /// A breaker, a rate limit or a full bulkhead refused the call.
+    /// A fence, a breaker, a rate limit or a full bulkhead refused the call.
     Rejected,
 }
 
@@ -82,6 +82,8 @@ pub enum TimeoutKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Rejection {
+    /// The function is [fenced](crate::fence).
+    Fenced,
     /// The breaker is open.
     BreakerOpen,
     /// The rate limit had no permit within the policy's wait.
@@ -196,6 +198,7 @@ impl fmt::Display for TimeoutError {
             TimeoutKind::Total => write!(f, "`{function}` did not finish within {limit} over all attempts")?,
             TimeoutKind::Late => write!(f, "`{function}` returned after its limit of {limit}: it had blocked its thread")?,
             TimeoutKind::Injected => write!(f, "`{function}` failed by an injected fault")?,
+            TimeoutKind::Rejected(Rejection::Fenced) => write!(f, "`{function}` was not called: it is fenced")?,
             TimeoutKind::Rejected(Rejection::BreakerOpen) => write!(f, "`{function}` was not called: its breaker is open")?,
             TimeoutKind::Rejected(Rejection::RateLimited) => write!(f, "`{function}` was not called: its rate limit is used up")?,
             TimeoutKind::Rejected(Rejection::Saturated) => write!(f, "`{function}` was not called: too many calls are running")?,

@@ -31,8 +31,11 @@ pub(super) type Refusal = crate::inject::InjectedError;
 pub(super) type Refusal = std::convert::Infallible;
 
 impl Call {
-    /// Waits until the breaker and the rate limit let the next attempt in.
+    /// Refuses where the function is fenced; else waits until the breaker and the rate limit let the next attempt in.
     pub(super) fn poll_admission(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Rejection>> {
+        if self.policy.fenced.value {
+            return Poll::Ready(Err(Rejection::Fenced));
+        }
         let Some(state) = self.state else { return Poll::Ready(Ok(())) };
         let total = self.total_at();
         let (site, policy, clock) = (self.site, &self.policy, self.clock);

@@ -72,6 +72,7 @@ impl Call {
     pub(super) fn refuse<R, S: Returns<R>>(&mut self, returns: S, by: Rejection) -> (R, Outcome) {
         observe::event(&Event::Rejected { site: self.site, by });
         let origin = match by {
+            Rejection::Fenced => self.policy.fenced.origin.clone(),
             Rejection::BreakerOpen => self.policy.breaker.origin.clone(),
             Rejection::RateLimited => self.policy.rate_limit.origin.clone(),
             Rejection::Saturated => self.policy.concurrency.origin.clone(),

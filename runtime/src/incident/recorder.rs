@@ -46,9 +46,10 @@ pub(crate) enum Fact {
     Dropped,
     HeldBack,
     Slept,
+    Fenced,
 }
 
-const FACTS: [Fact; 21] = [
+const FACTS: [Fact; 22] = [
     Fact::Finished,
     Fact::Slow,
     Fact::Retrying,
@@ -70,6 +71,7 @@ const FACTS: [Fact; 21] = [
     Fact::Dropped,
     Fact::HeldBack,
     Fact::Slept,
+    Fact::Fenced,
 ];
 
 impl Fact {
@@ -97,6 +99,7 @@ impl Fact {
             Fact::Dropped => "dropped",
             Fact::HeldBack => "held_back",
             Fact::Slept => "host_slept",
+            Fact::Fenced => "fenced",
         }
     }
 }
@@ -123,6 +126,7 @@ impl Record {
             Fact::BreakerChanged => ["closed", "open", "half-open"].get(index(self.number)).copied().unwrap_or("").to_owned(),
             Fact::DeviceRouted => (if self.number == 0 { "device" } else { "cpu" }).to_owned(),
             Fact::RuntimeStalled => (if self.number == 0 { "moves again" } else { "stalled" }).to_owned(),
+            Fact::Fenced => (if self.number == 0 { "no longer" } else { "calls are refused" }).to_owned(),
             Fact::PolicyLoaded => format!("generation {}", self.number),
             _ => String::new(),
         }

@@ -52,6 +52,12 @@ pub(super) fn log(event: &Event<'_>) {
         }
         Event::Rejected { site, by } => rejected(site, by),
         Event::BreakerChanged { site, state } => breaker(site, state),
+        Event::Fenced { site, fenced: true } => {
+            warn!(target: "backstop::call", function = site.name(), "fenced: calls are refused");
+        }
+        Event::Fenced { site, fenced: false } => {
+            info!(target: "backstop::call", function = site.name(), "no longer fenced");
+        }
         Event::FellBack { site } => {
             warn!(target: "backstop::call", function = site.name(), "the fallback is called");
         }
@@ -99,7 +105,8 @@ pub(super) fn log(event: &Event<'_>) {
 fn rejected(site: &Site, by: Rejection) {
     let function = site.name();
     match by {
-        // The opening itself was logged as an error; refusals are many.
+        // The opening itself was logged as an error, the fence as a warning; refusals are many.
+        Rejection::Fenced => debug!(target: "backstop::call", function, by = "fence", "call refused"),
         Rejection::BreakerOpen => debug!(target: "backstop::call", function, by = "breaker", "call refused"),
         Rejection::RateLimited => warn!(target: "backstop::call", function, by = "rate_limit", "call refused"),
         Rejection::Saturated => warn!(target: "backstop::call", function, by = "concurrency", "call refused"),

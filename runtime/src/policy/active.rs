@@ -134,10 +134,18 @@ pub(crate) fn load(path: Option<&Path>) -> Result<PolicySet, PolicyError> {
     PolicySet::load(environment.config.clone().as_deref().or(path), environment, problems, sites())
 }
 
+/// One at a time, so that the highest generation is the one that stays.
+static INSTALLING: Mutex<()> = Mutex::new(());
+
+/// Works out anew what is in force: something outside of policies has changed.
+pub(super) fn work_out_again() {
+    let _installing = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
+    let before = current();
+    in_force().store(Arc::new(Active::new(before.set.clone(), before.generation, sites(), Some(&*before))));
+}
+
 /// Puts `set` in force for all calls that start from now on, and says so by [`Event::PolicyLoaded`].
 pub(crate) fn install(set: PolicySet) {
-    // One at a time, so that the highest generation is the one that stays.
-    static INSTALLING: Mutex<()> = Mutex::new(());
     let installing = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
     let path = set.path.clone();
     let generation = GENERATION.fetch_add(1, Ordering::Relaxed) + 1;

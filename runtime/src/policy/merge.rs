@@ -28,6 +28,7 @@ impl Sources<'_> {
         let base = Policy::built_in();
         Policy {
             enabled: self.last(base.enabled, |rules| &rules.enabled),
+            fenced: self.last(base.fenced, |rules| &rules.fenced),
             timeout: self.last(base.timeout, |rules| &rules.timeout),
             idle: self.last(base.idle, |rules| &rules.idle),
             total: self.last(base.total, |rules| &rules.total),

@@ -9,6 +9,7 @@ mod channel;
 mod check;
 mod environment;
 mod explain;
+mod fence;
 mod file;
 mod glob;
 mod merge;
@@ -25,6 +26,7 @@ mod watchdog;
 
 pub use channel::{Channel, ChannelKind, WebhookFormat};
 pub use explain::{Explanation, Setting, UnknownFunction, explain};
+pub use fence::{fence, unfence};
 #[cfg(feature = "inject")]
 pub(crate) use glob::Pattern;
 #[cfg(feature = "inject")]

@@ -24,6 +24,8 @@ pub enum Origin {
         /// The line of the key.
         line: usize,
     },
+    /// A call of this function.
+    Call(&'static str),
     /// An environment variable.
     Environment(&'static str),
     /// Set there, then multiplied by `BACKSTOP_TIMEOUT_SCALE`.
@@ -43,6 +45,7 @@ impl fmt::Display for Origin {
             Origin::BuiltIn => f.write_str("default"),
             Origin::Attribute { file, line } => write!(f, "attribute at {file}:{line}"),
             Origin::File { path, line } => write!(f, "{}:{line}", path.display()),
+            Origin::Call(function) => write!(f, "a call of {function}"),
             Origin::Environment(name) => f.write_str(name),
             Origin::Scaled { of, by } => write!(f, "{of}, times {by} by BACKSTOP_TIMEOUT_SCALE"),
             Origin::Caller(origin) => write!(f, "caller ({origin})"),

@@ -10,6 +10,7 @@ use crate::site::Site;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Rules {
     pub(crate) enabled: Said<bool>,
+    pub(crate) fenced: Said<bool>,
     pub(crate) timeout: Said<Option<Duration>>,
     pub(crate) idle: Said<Option<Duration>>,
     pub(crate) total: Said<Option<Duration>>,

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use super::channel::Channel;
 use super::check;
 use super::environment::Environment;
+use super::fence;
 use super::file;
 use super::glob::Pattern;
 use super::merge::{Sources, apply_environment};
-use super::origin::Origin;
+use super::origin::{Origin, Set};
 use super::problem::{PolicyError, Problem};
 use super::rules::Rules;
 use super::settings::Policy;
@@ -112,6 +113,9 @@ impl PolicySet {
         let sources = self.sources(site);
         let mut policy = sources.merge(site);
         apply_environment(&mut policy, &self.environment, site, sources.entry);
+        if fence::is_fenced(site.name()) {
+            policy.fenced = Set { value: true, origin: Origin::Call("backstop::fence") };
+        }
         policy
     }
 

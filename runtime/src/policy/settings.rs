@@ -11,6 +11,8 @@ use super::origin::Set;
 pub struct Policy {
     /// Whether the guard of `#[timeout_async]` is on; off, the body runs as if the attribute were not there (fallbacks stay).
     pub enabled: Set<bool>,
+    /// Whether every call is refused at once.
+    pub fenced: Set<bool>,
     /// The limit of one attempt; `None` is spelled `"none"`.
     pub timeout: Set<Option<Duration>>,
     /// The longest silence between two beats.
@@ -49,6 +51,7 @@ impl Policy {
     pub(crate) fn built_in() -> Self {
         Self {
             enabled: Set::built_in(true),
+            fenced: Set::built_in(false),
             timeout: Set::built_in(Some(Duration::from_secs(30))),
             idle: Set::built_in(None),
             total: Set::built_in(None),

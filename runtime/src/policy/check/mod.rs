@@ -84,6 +84,7 @@ fn without_effect(entry: &Entry, text: &str, matched: &[&'static Site]) -> Vec<P
 /// The keys that are for `#[timeout_async]` alone.
 fn timing_keys(rules: &Rules) -> Vec<(&'static str, &Origin)> {
     let keys = [
+        ("fenced", rules.fenced.as_ref().map(|set| &set.origin)),
         ("timeout", rules.timeout.as_ref().map(|set| &set.origin)),
         ("idle", rules.idle.as_ref().map(|set| &set.origin)),
         ("total", rules.total.as_ref().map(|set| &set.origin)),

@@ -170,9 +170,10 @@ fn settings(policy: &Policy, sources: &Sources<'_>, kind: Kind) -> Vec<Setting> 
     rows
 }
 
-fn timing(policy: &Policy, base: &Policy, row: &Rows<'_>) -> [Setting; 14] {
+fn timing(policy: &Policy, base: &Policy, row: &Rows<'_>) -> [Setting; 15] {
     [
         row.of("enabled", &policy.enabled, &base.enabled, |rules| &rules.enabled),
+        row.of("fenced", &policy.fenced, &base.fenced, |rules| &rules.fenced),
         row.of("timeout", &policy.timeout, &base.timeout, |rules| &rules.timeout),
         row.of("idle", &policy.idle, &base.idle, |rules| &rules.idle),
         row.of("total", &policy.total, &base.total, |rules| &rules.total),
@@ -244,7 +245,7 @@ pub struct UnknownFunction {
 }
 
 impl UnknownFunction {
-    fn new(name: &str, sites: &[&'static Site]) -> Self {
+    pub(super) fn new(name: &str, sites: &[&'static Site]) -> Self {
         Self { name: name.to_owned(), nearest: nearest(name, sites.iter().map(|site| site.name())) }
     }
 

@@ -10,6 +10,7 @@ use crate::policy::settings::{Escalation, OnLate, OnTimeout, RetryOn, Severity, 
 /// Every key of the two tables.
 pub(in crate::policy) const KEYS: &[&str] = &[
     "enabled",
+    "fenced",
     "timeout",
     "idle",
     "total",
@@ -36,6 +37,7 @@ pub(super) fn rules(reader: &mut Reader<'_>, name: &str, value: &Value<'_>) -> O
     reader.only(&table, KEYS);
     Some(Rules {
         enabled: reader.field(&table, "enabled", Reader::bool),
+        fenced: reader.field(&table, "fenced", Reader::bool),
         timeout: reader.field(&table, "timeout", Reader::limit),
         idle: reader.field(&table, "idle", Reader::limit),
         total: reader.field(&table, "total", Reader::limit),

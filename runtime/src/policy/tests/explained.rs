@@ -20,6 +20,7 @@ trading::api::fetch: #[timeout_async] at src/api.rs:7
   [functions.\"trading::api::fetch\"] at backstop.toml:3 applies
   [functions.\"trading::**\"] at backstop.toml:6 matches too, but is less specific: nothing of it applies
   enabled        true  by default
+  fenced         false  by default
   timeout        5s  by backstop.toml:4
                    over 10s  by attribute at src/api.rs:7
                    over 20s  by backstop.toml:2
