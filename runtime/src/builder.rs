@@ -60,7 +60,7 @@ impl Builder {
         self
     }
 
-    /// Puts the flight recorder down ([`dump`](crate::dump)) whenever this signal comes, such as `libc::SIGUSR1`, within a second: into the
+    /// Puts the flight recorder down ([`dump`](crate::dump)) whenever this signal comes, such as `libc::SIGUSR1`, within two seconds: into the
     /// folder of [`reports`](Self::reports), or without one into the log.
     ///
     /// The signal's handler stores a number and nothing else; a handler that the program has set already is called too. A handler stays for
@@ -71,7 +71,7 @@ impl Builder {
         self
     }
 
-    /// Puts the flight recorder down whenever a thread panics, at most once in ten seconds; the panic waits for that, up to a second.
+    /// Puts the flight recorder down whenever a thread panics, at most once in ten seconds; the panic waits for that, up to two seconds.
     ///
     /// The panic hook that is set when [`install`](Self::install) is called runs first; the text of the panic is not in the dump.
     pub fn dump_on_panic(mut self) -> Self {

@@ -15,7 +15,7 @@ use crate::clock::Tick;
 use crate::metrics::process;
 
 /// A panic waits for its dump no longer than this.
-const PATIENCE: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_secs(2);
 /// Panics that come closer than this share a dump: a program that catches panics all day is not to be slowed down by them.
 const APART: Duration = Duration::from_secs(10);
 

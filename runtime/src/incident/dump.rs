@@ -3,13 +3,15 @@
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use super::report::{self, FunctionProgress, RecentEvent};
-use super::{Program, SystemState, program, render, store};
+use super::{Program, SystemState, ThreadState, program, render, store, threads};
 use crate::clock::Tick;
 use crate::flight::{self, RuntimeState, Tree};
 
+/// How long a dump waits for names and lines in native stacks.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// So many dumps are kept in a folder.
 const KEPT: usize = 20;
 
@@ -27,6 +29,8 @@ pub struct Dump {
     pub calls: Tree,
     /// The tokio runtimes.
     pub runtimes: Vec<RuntimeState>,
+    /// What the threads do that poll guarded calls or belong to a tokio runtime, with their native stacks.
+    pub threads: Vec<ThreadState>,
     /// All events that the flight recorder holds, oldest first.
     pub events: Vec<RecentEvent>,
     /// How far each function has come, the most recently active first.
@@ -64,7 +68,7 @@ impl fmt::Display for DumpReason {
 
 /// What this process does now and did last.
 ///
-/// Takes a few milliseconds and no lock that a guarded call could hold.
+/// Takes up to a second, most of it for the line tables of native stacks, and no lock that a guarded call could hold.
 ///
 /// # Examples
 ///
@@ -86,6 +90,7 @@ impl Dump {
             time: SystemTime::now(),
             calls: flight::snapshot(),
             runtimes: flight::runtimes(),
+            threads: threads::all(PATIENCE),
             events: report::events(usize::MAX, now),
             functions: report::functions(usize::MAX, now),
             system: SystemState::read(),

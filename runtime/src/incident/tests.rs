@@ -100,7 +100,7 @@ fn a_report_of_every_kind_keeps_to_the_published_schema() {
 fn a_dump_keeps_to_its_schema_whose_parts_are_those_of_a_report() {
     let (dump, incident) = (schema::dump(), schema::incident());
     check(&dump, &crate::dump().to_json(), "dump").unwrap();
-    for part in ["calls", "runtimes", "events", "functions", "system", "program"] {
+    for part in ["calls", "runtimes", "threads", "events", "functions", "system", "program"] {
         assert_eq!(dump["properties"][part], incident["properties"][part], "{part}");
     }
 }

@@ -4,7 +4,7 @@
 //! stacks are captured.
 
 use std::fmt;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 /// So much of a function's name is in the text.
@@ -156,6 +156,22 @@ pub(crate) struct Awaited {
 struct Seen {
     threads: Option<Arc<[ThreadState]>>,
     last: bool,
+}
+
+/// Who looks at all threads: nobody before the watchdog has started.
+static LOOK: OnceLock<Look> = OnceLock::new();
+pub(crate) type Look = fn() -> Option<Arc<Awaited>>;
+
+/// From now on `look` is how all threads are looked at.
+pub(crate) fn look_by(look: Look) {
+    // The same each time.
+    let _ = LOOK.set(look);
+}
+
+/// All threads of interest, as far as they are known after `patience`.
+pub(super) fn all(patience: Duration) -> Vec<ThreadState> {
+    let awaited = LOOK.get().and_then(|look| look());
+    awaited.and_then(|awaited| awaited.last(patience)).map(|threads| threads.to_vec()).unwrap_or_default()
 }
 
 impl Awaited {

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use backstop::{IncidentKind, Outcome, beat_with, timeout_async};
+use backstop::{Incident, IncidentKind, Outcome, beat_with, timeout_async};
 use tokio::runtime::{Builder, Runtime};
 
 /// Stalls as `kind` says, with reports in `folder`.
@@ -167,9 +167,10 @@ async fn takes_a_worker() -> io::Result<()> {
     Ok(())
 }
 
-/// Goes on stalling until the report is there.
+/// Goes on stalling until the report is there, with the stack.
 fn until_reported(kind: IncidentKind, stall: impl Fn()) {
-    until(|| backstop::incidents().iter().any(|incident| incident.kind == kind), stall);
+    let whole = |incident: &Incident| incident.kind == kind && (!cfg!(native_stacks) || !incident.threads.is_empty());
+    until(|| backstop::incidents().iter().any(whole), stall);
 }
 
 /// Waits until the report says that it is over: a program that goes on.

@@ -202,6 +202,11 @@ fn assert_blocked(left: &Left, name: &str) {
     assert_eq!(call(left)["polling"]["thread"], thread);
 }
 
+/// The functions on a thread's stack.
+fn functions(thread: &Value) -> impl Iterator<Item = &str> {
+    thread["stack"]["frames"].as_array().unwrap().iter().filter_map(|frame| frame["function"].as_str())
+}
+
 /// The native stack of the thread that the report is about, where stacks can be had.
 fn assert_stack(left: &Left, function: &str) {
     if !cfg!(native_stacks) {
@@ -210,8 +215,11 @@ fn assert_stack(left: &Left, function: &str) {
     let Left { json, text, .. } = left;
     let thread = &json["threads"][0];
     assert_eq!(thread["subject"], true, "{text}");
-    let frames = thread["stack"]["frames"].as_array().unwrap();
-    assert!(frames.iter().any(|frame| frame["function"].as_str().is_some_and(|name| name.contains(function))), "{text}");
+    if thread["state"] == "running" && thread["stack"]["missing"].is_string() {
+        // It has to answer itself, and did not get a CPU in time on a machine that is starved: then the report says so.
+        return;
+    }
+    assert!(functions(thread).any(|name| name.contains(function)), "{text}");
     assert_eq!(thread["stack"]["complete"], true, "{text}");
 }
 
@@ -234,10 +242,20 @@ fn a_body_that_spins() {
 #[test]
 fn a_deadlock_is_reported_while_it_lasts() {
     let left = stall_until("deadlock", "blocked", |child, folder| {
-        wait(child, || report(folder, "blocked").is_some());
+        // The stack is added to the report when it is known.
+        let whole = |report: PathBuf| !cfg!(native_stacks) || !parsed(&report)["threads"].as_array().unwrap().is_empty();
+        wait(child, || report(folder, "blocked").is_some_and(whole));
         killed(child)
     });
     assert_blocked(&left, "deadlock");
+    if cfg!(native_stacks) {
+        assert_eq!(
+            (&left.json["threads"][0]["state"], &left.json["threads"][0]["system_call"]),
+            (&"sleeping".into(), &"futex".into()),
+            "{}",
+            left.text
+        );
+    }
     assert!(left.json["resolved"].is_null(), "{}", left.text);
     assert_recorded!(left);
 }
@@ -300,6 +318,10 @@ fn a_program_that_hangs_tells_on_a_signal_what_it_does() {
     schema::check(&schema::dump(), &dump, "dump").unwrap();
     assert_eq!(dump["reason"], format!("signal {}", child::SIGUSR1));
     assert_eq!(calls(&dump), ["stall.hangs"]);
+    if cfg!(native_stacks) {
+        let threads = dump["threads"].as_array().unwrap();
+        assert!(threads.iter().any(|thread| thread["name"] == "worker" && functions(thread).count() > 0), "{dump}");
+    }
     fs::remove_dir_all(folder).unwrap();
 }
 

@@ -51,6 +51,7 @@ pub(in crate::incident) fn dump(dump: &Dump) -> Value {
         "time": time(dump.time),
         "calls": calls(&dump.calls),
         "runtimes": dump.runtimes.iter().map(runtime).collect::<Vec<_>>(),
+        "threads": dump.threads.iter().map(thread).collect::<Vec<_>>(),
         "events": dump.events.iter().map(event).collect::<Vec<_>>(),
         "functions": dump.functions.iter().map(function).collect::<Vec<_>>(),
         "system": system(&dump.system),

@@ -3,7 +3,7 @@
 use std::fmt::{self, Write};
 
 use crate::flight::{RuntimeState, Tree};
-use crate::incident::{Dump, FunctionProgress, Incident, IncidentKind, Program, RecentEvent, SystemState};
+use crate::incident::{Dump, FunctionProgress, Incident, IncidentKind, Program, RecentEvent, SystemState, ThreadState};
 use crate::spell::{bytes, spell};
 
 /// One line: what, where, how long.
@@ -39,10 +39,7 @@ pub(in crate::incident) fn text(incident: &Incident, out: &mut dyn Write) -> fmt
     head(incident, out)?;
     calls(&incident.calls, incident.call, out)?;
     runtimes(&incident.runtimes, out)?;
-    if !incident.threads.is_empty() {
-        writeln!(out, "\nThreads")?;
-        super::threads(&incident.threads, out)?;
-    }
+    threads(&incident.threads, out)?;
     events(&incident.events, out)?;
     functions(&incident.functions, out)?;
     system(&incident.system, out)?;
@@ -59,6 +56,7 @@ pub(in crate::incident) fn dump(dump: &Dump, out: &mut dyn Write) -> fmt::Result
     writeln!(out, "  time     {}", humantime::format_rfc3339_millis(dump.time))?;
     calls(&dump.calls, None, out)?;
     runtimes(&dump.runtimes, out)?;
+    threads(&dump.threads, out)?;
     events(&dump.events, out)?;
     functions(&dump.functions, out)?;
     system(&dump.system, out)?;
@@ -68,6 +66,14 @@ pub(in crate::incident) fn dump(dump: &Dump, out: &mut dyn Write) -> fmt::Result
 fn calls(tree: &Tree, marked: Option<u64>, out: &mut dyn Write) -> fmt::Result {
     writeln!(out, "\nRunning calls")?;
     super::tree(tree, marked, out)
+}
+
+fn threads(threads: &[ThreadState], out: &mut dyn Write) -> fmt::Result {
+    if threads.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\nThreads")?;
+    super::threads(threads, out)
 }
 
 fn head(incident: &Incident, out: &mut dyn Write) -> fmt::Result {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
-use crate::incident::{Awaited, ThreadState};
+use crate::incident::{self, Awaited, ThreadState};
 use crate::{flight, host, policy};
 
 #[cfg(native_stacks)]
@@ -36,6 +36,7 @@ fn wanted() -> bool {
 
 /// Sets everything aside that looking takes, while nothing is stuck yet.
 pub(super) fn start() {
+    incident::look_by(of_all);
     if wanted() {
         captor::start();
     }
