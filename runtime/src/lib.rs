@@ -53,6 +53,7 @@
 mod amount;
 mod builder;
 mod clock;
+mod coarse;
 #[cfg(feature = "tch")]
 mod device;
 mod event;
@@ -73,6 +74,7 @@ pub mod private;
 mod resilience;
 #[cfg(feature = "prometheus")]
 mod serve;
+mod shelf;
 mod site;
 mod spell;
 mod watchdog;

@@ -15,7 +15,7 @@ use crate::clock::Tick;
 use crate::event::Event;
 use crate::incident::recorder::{self, Fact, Record};
 use crate::metrics::process;
-use crate::metrics::tally::{self, Tally};
+use crate::metrics::tally::{self, Shard, Tally};
 use crate::outcome::Outcome;
 use crate::site::Site;
 
@@ -36,6 +36,23 @@ pub(crate) fn event(event: &Event<'_>) {
     }
 }
 
+/// A call began that its thread counts for itself.
+pub(crate) fn began(site: &'static Site, calls: &Shard, at: Tick) {
+    calls.start_alone(at);
+    log::started(site, 1);
+}
+
+/// It ended.
+pub(crate) fn ended(site: &'static Site, calls: &Shard, at: Tick, outcome: Outcome, elapsed: Duration) {
+    let before = calls.finish(at, outcome, u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX));
+    tell(site, at, before, outcome, elapsed, 1);
+}
+
+/// Whether somebody listens to every single call.
+pub(crate) fn each_is_told() -> bool {
+    log::tells_each()
+}
+
 fn started(site: &'static Site, at: Tick, attempt: u32) {
     if let Some(tally) = tally::of(site) {
         tally.start(at, attempt);
@@ -45,6 +62,10 @@ fn started(site: &'static Site, at: Tick, attempt: u32) {
 
 fn finished(site: &'static Site, at: Tick, outcome: Outcome, elapsed: Duration, attempt: u32) {
     let before = tally::of(site).map_or(Tick::default(), |tally| tally.finish(at, outcome, elapsed));
+    tell(site, at, before, outcome, elapsed, attempt);
+}
+
+fn tell(site: &'static Site, at: Tick, before: Tick, outcome: Outcome, elapsed: Duration, attempt: u32) {
     let record = Record { at, fact: Fact::Finished, site: Some(site), number: outcome as u64, elapsed };
     if outcome != Outcome::Ok {
         recorder::notable(&record);

@@ -1,22 +1,48 @@
 //! The table of running calls, written by the calls and read by the watchdog, without a lock between them.
 //!
-//! `record` is one call, `table` is where records live, `terms` is what it runs under, `tree` is what people are
-//! shown, `thread` names threads, `runtime` knows the runtimes that they belong to.
+//! A call that is polled shows that in a [`frame`] of its thread's [`lane`]. It takes a [`record`] out of the [`table`] when it waits for the
+//! first time: [`register`]. `plan` is what it needs of its policy, `terms` what it runs under, `extra` what only some calls need; `life` says
+//! who may touch a record when. `view` and `tree` are what judges and people are shown, `thread` names threads, `runtime` knows the runtimes that
+//! they belong to.
 
+mod cancel;
+mod extra;
+mod frame;
+mod freed;
+mod lane;
+mod life;
+mod plan;
+mod polls;
 mod record;
+mod register;
 pub(crate) mod runtime;
+mod slot;
+mod sync;
 mod table;
 mod terms;
 pub(crate) mod thread;
 mod tree;
+mod view;
 
-pub(crate) use record::{CallId, Entry, FIRED, Limits, REPORTED, Record, SILENT, View, WARNED};
+pub(crate) use cancel::Cancel;
+pub(crate) use extra::Limits;
+pub(crate) use frame::Shown;
+pub(crate) use lane::{Here, here, lanes, present};
+pub(crate) use plan::Plan;
+pub(crate) use polls::{Polled, poll_of, polls};
+pub(crate) use record::{BEATS, COARSE, CallId, Entry, FIRED, INHERITED, LAYERED, LINK, OVER, PAUSED, REPORTED, Record, SILENT, WARNED};
+pub(crate) use register::{adopt, caller, register, terms};
 pub use runtime::{GuardedPoll, RuntimeState, runtimes};
-pub(crate) use table::{Ticket, running, views};
+pub(crate) use slot::Slot;
+pub(crate) use table::{Chunk, Ticket, chunks, running};
 pub(crate) use terms::{Deadline, Terms};
 pub use tree::{Beat, Node, Polling, Tree};
+pub(crate) use view::{Poll, View};
+
+use std::collections::HashMap;
 
 use crate::clock::Tick;
+use tree::Seen;
 
 /// The running calls at this moment, as a tree.
 ///
@@ -35,12 +61,21 @@ use crate::clock::Tick;
 /// ```
 #[must_use]
 pub fn snapshot() -> Tree {
-    Tree::of(views().filter(|(_, _, view)| !view.alarm).collect(), Tick::now())
+    let polled: Vec<Polled> = polls().collect();
+    let lasting: HashMap<CallId, Poll> = polled.iter().map(|polled| (polled.id, polled.poll)).collect();
+    let unrecorded = polled.into_iter().filter(|polled| polled.record.is_none()).map(|polled| (polled.id, None, polled.view));
+    let waiting = table::views().filter(|(_, _, view)| !view.alarm && !view.link);
+    let recorded = waiting.map(|(id, record, view)| (id, Some(record), View { poll: lasting.get(&id).copied(), ..view }));
+    Tree::of(recorded.chain(unrecorded).collect(), Tick::now())
 }
 
 /// A call and its callers alone: what a report shows where the whole tree would cost too much.
 pub(crate) fn path(call: CallId, now: Tick) -> Tree {
     let callers = std::iter::successors(Some(call), |id| running(*id)?.parent());
-    let views = callers.filter_map(|id| running(id).and_then(|record| Some((id, record, record.view()?))));
-    Tree::of(views.collect(), now)
+    let seen = |id| running(id).and_then(|record| Some((id, Some(record), record.view()?)));
+    let mut path: Vec<Seen> = callers.filter_map(seen).collect();
+    if path.is_empty() {
+        path = polls().filter(|polled| polled.id == call).map(|polled| (polled.id, polled.record, polled.view)).collect();
+    }
+    Tree::of(path, now)
 }

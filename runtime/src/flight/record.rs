@@ -1,58 +1,18 @@
-//! One running call, as plain atomics: written by the call, read by the watchdog, locked by nobody.
+//! One running call, as plain atomics: written by the call, read by the watchdog, locked by nobody. One cache line; what only some calls
+//! need stands in an [`Extra`].
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::*};
-use std::time::Duration;
+use std::sync::atomic::Ordering::*;
+use std::task::Waker;
 
-use arc_swap::ArcSwapOption;
-use atomic_waker::AtomicWaker;
-
+use super::extra::{Extra, Limits};
+use super::life::{FIRST_FLAG, Life, Rung, State};
+use super::plan::Plan;
+use super::sync::{AtomicU32, AtomicU64};
 use super::terms::Terms;
-use crate::clock::Tick;
-use crate::site::{Site, sites};
-
-/// Holds that one call can have at a time; further ones share the last place and last as long as the longest of them.
-pub(crate) const HOLDS: usize = 4;
-
-/// What is known about a call from the moment it is entered.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Entry {
-    pub(crate) site: &'static Site,
-    pub(crate) parent: Option<CallId>,
-    pub(crate) started: Tick,
-    /// Follows tokio's paused clock: the call watches its own limits, the watchdog only its polls.
-    pub(crate) paused_clock: bool,
-}
-
-/// The limits that the watchdog checks; they change from attempt to attempt.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Limits {
-    pub(crate) deadline: Tick,
-    /// The deadline is the caller's: the caller reports it.
-    pub(crate) inherited: bool,
-    pub(crate) warn: Tick,
-    /// `NEVER` in nanoseconds: no idle limit.
-    pub(crate) idle: Duration,
-    pub(crate) blocked_after: Duration,
-    /// Report the deadline, and let the call run.
-    pub(crate) only_report: bool,
-    pub(crate) attempt: u32,
-}
-
-impl Limits {
-    /// Of a sleep: nothing but its end.
-    pub(crate) fn alarm(deadline: Tick) -> Self {
-        Self {
-            deadline,
-            inherited: false,
-            warn: Tick::NEVER,
-            idle: Duration::MAX,
-            blocked_after: Duration::MAX,
-            only_report: false,
-            attempt: 1,
-        }
-    }
-}
+use super::view::View;
+use crate::clock::{Clock, Tick};
+use crate::coarse;
 
 /// Names one call for as long as the process lives: the place of its record, and how often the place was used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -62,310 +22,338 @@ pub(crate) struct CallId {
 }
 
 impl CallId {
-    /// As one number, for snapshots and reports.
+    /// As one number, for snapshots and reports; never 0.
     pub(crate) fn number(self) -> u64 {
         u64::from(self.generation) << 32 | u64::from(self.place)
+    }
+
+    /// The call of a number; `None` for 0.
+    pub(crate) fn of(number: u64) -> Option<Self> {
+        (number != 0).then_some(Self { place: number as u32, generation: (number >> 32) as u32 })
     }
 }
 
 /// The deadline passed; the call must end.
-pub(crate) const FIRED: u32 = 1;
+pub(crate) const FIRED: u32 = FIRST_FLAG;
 /// The idle time passed; the call must end.
-pub(crate) const SILENT: u32 = 2;
+pub(crate) const SILENT: u32 = FIRST_FLAG << 1;
 /// The warning of a slow call is out.
-pub(crate) const WARNED: u32 = 4;
+pub(crate) const WARNED: u32 = FIRST_FLAG << 2;
 /// The deadline was reported, and the call runs on.
-pub(crate) const REPORTED: u32 = 8;
+pub(crate) const REPORTED: u32 = FIRST_FLAG << 3;
+/// Flags of a call that must end.
+pub(crate) const OVER: u32 = FIRED | SILENT;
+
+/// An earlier deadline of its caller applies, and the caller watches it.
+pub(crate) const INHERITED: u32 = FIRST_FLAG << 4;
+/// It began at a tick of the coarse time, or up to one later.
+pub(crate) const COARSE: u32 = FIRST_FLAG << 5;
+/// Follows tokio's paused clock: the call watches its own limits, the watchdog only its polls.
+pub(crate) const PAUSED: u32 = FIRST_FLAG << 6;
+/// No call, but a sleep until `started`.
+pub(crate) const ALARM: u32 = FIRST_FLAG << 7;
+/// No call, but the place of one in another task.
+pub(crate) const LINK: u32 = FIRST_FLAG << 8;
+/// Its limits are those of its [`Extra`], not of its plan.
+pub(crate) const LAYERED: u32 = FIRST_FLAG << 9;
+/// A success is a sign of life of its callers.
+pub(crate) const BEATS: u32 = FIRST_FLAG << 10;
+
+/// What is known about a call when it takes a record.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Entry {
+    /// The number of its plan; 0 for an alarm and a link.
+    pub(crate) plan: u32,
+    pub(crate) parent: Option<CallId>,
+    pub(crate) started: Tick,
+    /// What [`Terms::due`] says.
+    pub(crate) due: u64,
+    /// The kind of call: bits from [`INHERITED`] on.
+    pub(crate) bits: u32,
+}
 
 /// See the module.
-#[derive(Default)]
 pub(crate) struct Record {
-    /// `generation << 32 | flags`. An odd generation is in use.
-    state: AtomicU64,
-    /// The next free place, while this one is free.
-    pub(super) next: AtomicU32,
-    site: AtomicUsize,
-    parent: AtomicU64,
-    started: AtomicU64,
-    deadline: AtomicU64,
-    warn: AtomicU64,
-    idle: AtomicU64,
-    blocked_after: AtomicU64,
-    attempt: AtomicU32,
-    /// Bits of `INHERITED`, `ONLY_REPORT`, `PAUSED`, `ALARM`.
-    kind: AtomicU32,
+    life: Life,
+    place: u32,
     /// Twice the number of polls, plus one while a poll lasts.
-    polls: AtomicU64,
-    thread: AtomicU32,
-    beat: AtomicU64,
-    progress: ArcSwapOption<String>,
-    terms: ArcSwapOption<Terms>,
-    /// The generation of the call whose terms these are.
-    terms_of: AtomicU32,
-    /// Whether the call has told its progress.
-    told: AtomicBool,
-    holds: [AtomicU64; HOLDS],
-    incident: AtomicU64,
-    /// Written by the watchdog alone.
-    pub(crate) seen: Seen,
-    pub(crate) waker: AtomicWaker,
+    polls: AtomicU32,
+    plan: AtomicU32,
+    /// The place of its extra; 0 without one.
+    extra: AtomicU32,
+    started: AtomicU64,
+    /// What [`Terms::due`] says; once the call must end, the number of the incident that reports it.
+    due: AtomicU64,
+    /// The call that this one was made in; of a free record the next free one.
+    parent: AtomicU64,
 }
-
-/// The watchdog's own notes on a record: the poll it saw last, and when it first saw it.
-#[derive(Default)]
-pub(crate) struct Seen {
-    generation: AtomicU32,
-    polls: AtomicU64,
-    since: AtomicU64,
-}
-
-impl Seen {
-    /// For how long the poll that lasts now has been seen; notes it if it is new.
-    pub(crate) fn watch(&self, view: &View, now: Tick) -> Duration {
-        if self.generation.load(Relaxed) != view.generation || self.polls.load(Relaxed) != view.polls {
-            self.since.store(now.as_nanos(), Relaxed);
-            self.polls.store(view.polls, Relaxed);
-            self.generation.store(view.generation, Relaxed);
-        }
-        self.lasting(view, now)
-    }
-
-    /// For how long the poll that lasts now has been seen.
-    pub(crate) fn lasting(&self, view: &View, now: Tick) -> Duration {
-        let same = self.generation.load(Relaxed) == view.generation && self.polls.load(Relaxed) == view.polls;
-        if same { now.since(Tick::from_nanos(self.since.load(Relaxed))) } else { Duration::ZERO }
-    }
-}
-
-const INHERITED: u32 = 1;
-const ONLY_REPORT: u32 = 2;
-const PAUSED: u32 = 4;
-const ALARM: u32 = 8;
-const NO_SITE: usize = usize::MAX;
 
 impl Record {
-    /// Takes a free record into use. Only its owner, who popped it from the free list, calls this.
-    pub(super) fn occupy(&self, entry: Option<&Entry>) -> u32 {
-        let started = entry.map_or(0, |entry| entry.started.as_nanos());
-        self.site.store(entry.map_or(NO_SITE, |entry| entry.site.id()), Relaxed);
-        self.parent.store(entry.and_then(|entry| entry.parent).map_or(0, CallId::number), Relaxed);
-        self.started.store(started, Relaxed);
-        self.beat.store(started, Relaxed);
+    pub(super) fn new(place: u32, next: u32) -> Self {
+        Self {
+            life: Life::new(),
+            place,
+            polls: AtomicU32::new(0),
+            plan: AtomicU32::new(0),
+            extra: AtomicU32::new(0),
+            started: AtomicU64::new(0),
+            due: AtomicU64::new(0),
+            parent: AtomicU64::new(u64::from(next)),
+        }
+    }
+
+    pub(super) fn place(&self) -> u32 {
+        self.place
+    }
+
+    /// The next free record, from 1; of a free record.
+    pub(super) fn next(&self) -> u32 {
+        self.parent.load(Relaxed) as u32
+    }
+
+    pub(super) fn set_next(&self, next: u32) {
+        self.parent.store(u64::from(next), Relaxed);
+    }
+
+    /// Takes the record into use.
+    ///
+    /// # Safety
+    /// As [`Life::open`].
+    #[inline]
+    pub(super) unsafe fn open(&self, entry: &Entry, waker: Option<Waker>) {
         self.polls.store(0, Relaxed);
-        self.incident.store(0, Relaxed);
-        for at in [&self.deadline, &self.warn, &self.idle, &self.blocked_after] {
-            at.store(u64::MAX, Relaxed);
+        self.plan.store(entry.plan, Relaxed);
+        self.started.store(entry.started.as_nanos(), Relaxed);
+        self.due.store(entry.due, Relaxed);
+        self.parent.store(entry.parent.map_or(0, CallId::number), Relaxed);
+        if self.extra.load(Relaxed) != 0 {
+            // Somebody gave a sign of life to the call that was here before, after its end.
+            self.with_extra(Extra::clear);
         }
-        for hold in &self.holds {
-            hold.store(0, Relaxed);
-        }
-        let kind = match entry {
-            None => ALARM,
-            Some(entry) if entry.paused_clock => PAUSED,
-            Some(_) => 0,
-        };
-        self.kind.store(kind, Relaxed);
-        let generation = self.generation().wrapping_add(1);
-        self.state.store(u64::from(generation) << 32, Release);
-        generation
+        // SAFETY: by the contract.
+        unsafe { self.life.open(entry.bits, waker) };
     }
 
-    /// Gives the record back; whoever still reads it sees the generation change.
-    pub(super) fn vacate(&self) {
-        self.state.store(u64::from(self.generation().wrapping_add(1)) << 32, Release);
-        self.waker.take();
-        if self.told.swap(false, Relaxed) {
-            self.progress.store(None);
+    /// The owner is through; whether the record is free now.
+    #[inline]
+    pub(super) fn close(&self) -> bool {
+        self.life.close()
+    }
+
+    /// Gives back what was lent to the record. Of a free record only.
+    #[inline]
+    pub(super) fn strip(&self) {
+        if self.extra.load(Relaxed) != 0
+            && let Some(extra) = Extra::at(self.extra.swap(0, AcqRel))
+        {
+            extra.give_back();
         }
     }
 
-    fn generation(&self) -> u32 {
-        (self.state.load(Relaxed) >> 32) as u32
+    #[inline]
+    pub(crate) fn state(&self) -> State {
+        self.life.state()
     }
 
-    /// The flags that are up.
+    /// The name of the call that has the record.
+    #[inline]
+    pub(crate) fn id(&self) -> CallId {
+        CallId { place: self.place, generation: self.state().generation() }
+    }
+
+    /// The flags that are up, and the kind of call.
+    #[inline]
     pub(crate) fn flags(&self) -> u32 {
-        self.state.load(Acquire) as u32
+        self.state().bits()
     }
 
     /// Raises `flag` if the call of this generation still runs and the flag was down.
     pub(crate) fn raise(&self, generation: u32, flag: u32) -> bool {
-        let raised = |state: u64| ((state >> 32) as u32 == generation && state as u32 & flag == 0).then_some(state | u64::from(flag));
-        self.state.fetch_update(AcqRel, Acquire, raised).is_ok()
+        self.life.raise(generation, flag)
     }
 
-    /// Takes all flags down, for a new attempt.
-    pub(crate) fn lower_all(&self) {
-        self.state.fetch_and(!u64::from(u32::MAX), AcqRel);
-        self.incident.store(0, Relaxed);
+    /// Raises `flag` likewise, does `before`, and wakes the call.
+    pub(crate) fn ring(&'static self, generation: u32, flag: u32, before: impl FnOnce()) {
+        if self.life.ring(generation, flag, before) == Rung::Vacant {
+            super::table::give_back(self);
+        }
     }
 
-    /// Shows the terms of the attempt that runs.
-    pub(crate) fn show(&self, generation: u32, terms: Arc<Terms>) {
-        self.terms.store(Some(terms));
-        self.terms_of.store(generation, Release);
+    /// The call waits: the next ring wakes `waker`; a flag that is up already wakes it now.
+    #[inline]
+    pub(crate) fn wait(&self, waker: &Waker) {
+        self.life.wait(waker, OVER);
     }
 
-    /// The terms of the attempt that runs, once it has waited; `None` before, and for an alarm.
-    pub(crate) fn terms(&self, generation: u32) -> Option<Arc<Terms>> {
-        (self.terms_of.load(Acquire) == generation).then(|| self.terms.load_full())?
-    }
-
-    /// Sets the limits of the attempt that begins.
-    pub(crate) fn limit(&self, limits: &Limits) {
-        let kept = self.kind.load(Relaxed) & (PAUSED | ALARM);
-        let bit = |on: bool, bit: u32| if on { bit } else { 0 };
-        self.kind.store(kept | bit(limits.inherited, INHERITED) | bit(limits.only_report, ONLY_REPORT), Relaxed);
-        self.attempt.store(limits.attempt, Relaxed);
-        self.warn.store(limits.warn.as_nanos(), Relaxed);
-        self.idle.store(u64::try_from(limits.idle.as_nanos()).unwrap_or(u64::MAX), Relaxed);
-        self.blocked_after.store(u64::try_from(limits.blocked_after.as_nanos()).unwrap_or(u64::MAX), Relaxed);
-        self.deadline.store(limits.deadline.as_nanos(), Release);
-    }
-
-    /// Notes that a poll begins on `thread`.
-    pub(crate) fn begin_poll(&self, thread: u32) {
-        self.thread.store(thread, Relaxed);
+    /// Notes that a poll begins.
+    #[inline]
+    pub(crate) fn begin_poll(&self) {
         self.polls.store(self.polls.load(Relaxed) | 1, Release);
     }
 
     /// Notes that the poll has returned.
+    #[inline]
     pub(crate) fn end_poll(&self) {
-        self.polls.store((self.polls.load(Relaxed) | 1) + 1, Release);
+        self.polls.store((self.polls.load(Relaxed) | 1).wrapping_add(1), Release);
     }
 
-    /// Notes a sign of life.
-    pub(crate) fn beat(&self, now: Tick) {
-        self.beat.fetch_max(now.as_nanos(), Relaxed);
+    /// Whether a poll lasts, or has ended by a panic.
+    pub(crate) fn in_poll(&self) -> bool {
+        self.polls.load(Relaxed) & 1 == 1
     }
 
-    /// Starts the silence anew, for a new attempt.
-    pub(crate) fn restart_silence(&self, now: Tick) {
-        self.beat.store(now.as_nanos(), Relaxed);
+    /// What the call runs under; `None` for an alarm and a link.
+    pub(crate) fn plan(&self) -> Option<&'static Plan> {
+        Plan::get(self.plan.load(Relaxed))
     }
 
-    /// Notes how far the body has come.
-    pub(crate) fn set_progress(&self, progress: String) {
-        self.told.store(true, Relaxed);
-        self.progress.store(Some(Arc::new(progress)));
+    #[inline]
+    pub(crate) fn plan_number(&self) -> u32 {
+        self.plan.load(Relaxed)
+    }
+
+    pub(crate) fn started(&self) -> Tick {
+        Tick::from_nanos(self.started.load(Relaxed))
+    }
+
+    #[inline]
+    pub(crate) fn due(&self) -> u64 {
+        self.due.load(Relaxed)
+    }
+
+    /// The call that this one was made in; a link stands for the call that it was taken from.
+    pub(crate) fn parent(&self) -> Option<CallId> {
+        CallId::of(self.parent.load(Relaxed))
+    }
+
+    /// Whether the call of this generation still runs.
+    pub(crate) fn is(&self, generation: u32) -> bool {
+        let state = self.state();
+        state.live() && state.generation() == generation
+    }
+
+    /// The clock that the call lives by.
+    pub(crate) fn clock(&self) -> Clock {
+        if self.flags() & PAUSED != 0 { Clock::Paused } else { Clock::Wall }
+    }
+
+    /// What only some calls have; `None` where there are no more.
+    pub(crate) fn extra(&self) -> Option<&'static Extra> {
+        Extra::at(self.extra.load(Acquire)).or_else(|| self.borrow())
+    }
+
+    #[cold]
+    fn borrow(&self) -> Option<&'static Extra> {
+        let extra = Extra::take()?;
+        match self.extra.compare_exchange(0, extra.place(), AcqRel, Acquire) {
+            Ok(_) => Some(extra),
+            Err(present) => {
+                extra.give_back();
+                Extra::at(present)
+            }
+        }
+    }
+
+    /// A sign of life: the silence begins anew.
+    pub(crate) fn beat(&self) {
+        if let Some(extra) = self.extra() {
+            extra.beat(self.clock().now());
+        }
+    }
+
+    /// A hold ends, which is a sign of life: the silence may be too long earlier than the hold has let it seem.
+    pub(crate) fn release(&self, place: usize) {
+        if let Some(extra) = self.extra() {
+            extra.release(place);
+            extra.beat(self.clock().now());
+        }
+        if let Some(view) = self.view().filter(|view| view.idle != u64::MAX && !view.paused_clock) {
+            super::table::expect(self, view.silent_at(), true);
+        }
+    }
+
+    fn with_extra<R>(&self, read: impl FnOnce(&'static Extra) -> R) -> Option<R> {
+        Extra::at(self.extra.load(Acquire)).map(read)
+    }
+
+    /// Begins an attempt with limits of its own. `again`: after another one, whose flags are taken down.
+    pub(crate) fn limit(&self, limits: &Limits, terms: Option<Arc<Terms>>, again: Option<Tick>) {
+        let Some(extra) = self.extra() else { return };
+        if let Some(now) = again {
+            self.life.lower(OVER | WARNED | REPORTED);
+            extra.restart_silence(now);
+        }
+        if let Some(terms) = terms {
+            self.due.store(terms.due(), Relaxed);
+            extra.show(terms);
+        }
+        extra.limit(limits);
+    }
+
+    /// The terms of the attempt that runs, where they are not simply those of its plan.
+    pub(super) fn shown(&self) -> Option<Arc<Terms>> {
+        self.with_extra(Extra::terms).flatten()
     }
 
     /// What `beat_with` said last.
     pub(crate) fn progress(&self) -> Option<String> {
-        self.progress.load().as_deref().cloned()
+        self.with_extra(Extra::progress).flatten()
     }
 
-    /// Declares a silent stretch until `until`; the place it holds.
-    pub(crate) fn hold(&self, until: Tick) -> usize {
-        let until = until.as_nanos();
-        let free = self.holds[..HOLDS - 1].iter().position(|hold| hold.compare_exchange(0, until, AcqRel, Relaxed).is_ok());
-        free.unwrap_or_else(|| {
-            self.holds[HOLDS - 1].fetch_max(until, AcqRel);
-            HOLDS - 1
-        })
-    }
-
-    /// Ends a declared stretch. The shared last place stays until its time is over.
-    pub(crate) fn release(&self, place: usize) {
-        if place < HOLDS - 1 {
-            self.holds[place].store(0, Release);
-        }
-    }
-
-    /// The incident that reports this call; 0 without one.
+    /// The incident that reports the end of this call; 0 without one.
     pub(crate) fn incident(&self) -> u64 {
-        self.incident.load(Acquire)
+        if self.flags() & OVER != 0 { self.due.load(Acquire) } else { 0 }
     }
 
-    /// Notes the incident, before the flag that makes the call look for it is raised.
-    pub(crate) fn set_incident(&self, incident: u64) {
-        self.incident.store(incident, Release);
+    /// Notes the incident, before the flag that makes the call look for it is raised; not where another call has come meanwhile.
+    pub(crate) fn set_incident(&self, view: &View, incident: u64) {
+        let _ = self.due.compare_exchange(view.due, incident, AcqRel, Relaxed);
     }
 
-    /// The call that this one was made in.
-    pub(crate) fn parent(&self) -> Option<CallId> {
-        split(self.parent.load(Relaxed))
-    }
-
-    /// Whether the call of this generation still runs.
-    pub(super) fn is(&self, generation: u32) -> bool {
-        self.generation() == generation
+    /// Raises the flags that would have been up before the call had a record.
+    #[cold]
+    pub(super) fn take_over(&'static self, flags: u32, incident: u64) {
+        let generation = self.id().generation;
+        self.raise(generation, flags & WARNED);
+        if flags & FIRED != 0 {
+            self.due.store(incident, Relaxed);
+            self.ring(generation, FIRED, || ());
+        }
     }
 
     /// Everything a judge needs, read at one moment; `None` where no call runs here.
     pub(crate) fn view(&self) -> Option<View> {
-        let state = self.state.load(Acquire);
-        let generation = (state >> 32) as u32;
-        if generation & 1 == 0 {
+        let state = self.state();
+        if !state.live() {
             return None;
         }
-        let kind = self.kind.load(Relaxed);
-        let last_hold = self.holds.iter().map(|hold| hold.load(Relaxed)).max().unwrap_or(0);
+        let (started, parent, due) = (self.started(), self.parent(), self.due());
+        let polls = u64::from(self.polls.load(Acquire));
+        let view = if state.bits() & (ALARM | LINK | LAYERED) == 0 {
+            View::plain(self.plan()?, state.bits(), started)
+        } else {
+            let limits = self.with_extra(Extra::limits).unwrap_or(Limits::NONE);
+            View::layered(self.plan(), state.bits(), started, &limits)
+        };
+        let (beat, vouched_until) = self.with_extra(|extra| (extra.last_beat(), extra.last_hold())).unwrap_or_default();
         let view = View {
-            generation,
-            flags: state as u32,
-            site: sites().get(self.site.load(Relaxed)).copied(),
-            parent: split(self.parent.load(Relaxed)),
-            started: Tick::from_nanos(self.started.load(Relaxed)),
-            deadline: Tick::from_nanos(self.deadline.load(Acquire)),
-            warn: Tick::from_nanos(self.warn.load(Relaxed)),
-            idle: self.idle.load(Relaxed),
-            blocked_after: Duration::from_nanos(self.blocked_after.load(Relaxed)),
-            attempt: self.attempt.load(Relaxed),
-            polls: self.polls.load(Acquire),
-            thread: self.thread.load(Relaxed),
-            beat: Tick::from_nanos(self.beat.load(Relaxed)),
-            vouched_until: Tick::from_nanos(last_hold),
-            inherited: kind & INHERITED != 0,
-            only_report: kind & ONLY_REPORT != 0,
-            paused_clock: kind & PAUSED != 0,
-            alarm: kind & ALARM != 0,
+            generation: state.generation(),
+            parent,
+            polls,
+            beat: beat.max(started),
+            vouched_until,
+            due,
+            thread: super::table::thread(self),
+            ..view
         };
         // A call that ended meanwhile may have left a mixture: the next sweep sees whoever came after it.
-        ((self.state.load(Acquire) >> 32) as u32 == generation).then_some(view)
+        self.is(view.generation).then_some(view)
     }
 }
 
-fn split(number: u64) -> Option<CallId> {
-    (number != 0).then_some(CallId { place: number as u32, generation: (number >> 32) as u32 })
-}
-
-/// A [`Record`] as it stood at one moment.
-#[derive(Clone, Debug)]
-pub(crate) struct View {
-    pub(crate) generation: u32,
-    pub(crate) flags: u32,
-    /// `None` for an alarm.
-    pub(crate) site: Option<&'static Site>,
-    pub(crate) parent: Option<CallId>,
-    pub(crate) started: Tick,
-    pub(crate) deadline: Tick,
-    pub(crate) warn: Tick,
-    /// Nanoseconds; `u64::MAX`: none.
-    pub(crate) idle: u64,
-    pub(crate) blocked_after: Duration,
-    pub(crate) attempt: u32,
-    pub(crate) polls: u64,
-    pub(crate) thread: u32,
-    pub(crate) beat: Tick,
-    pub(crate) vouched_until: Tick,
-    pub(crate) inherited: bool,
-    pub(crate) only_report: bool,
-    pub(crate) paused_clock: bool,
-    pub(crate) alarm: bool,
-}
-
-impl View {
-    /// Whether a poll lasts.
-    pub(crate) fn polling(&self) -> bool {
-        self.polls & 1 == 1
-    }
-
-    /// When the silence becomes too long, as things stand.
-    pub(crate) fn silent_at(&self) -> Tick {
-        if self.idle == u64::MAX {
-            return Tick::NEVER;
-        }
-        self.beat.max(self.vouched_until).after(Duration::from_nanos(self.idle))
-    }
+/// When the plan's limits pass for a call that began then: its warning, and its deadline unless that is its caller's.
+pub(super) fn limits(plan: &Plan, bits: u32, started: Tick) -> (Tick, Tick) {
+    let gap = if bits & COARSE != 0 { coarse::longest_gap() } else { 0 };
+    let at = |after: u64| Tick::from_nanos(started.as_nanos().saturating_add(gap).saturating_add(after));
+    (at(plan.warn), if bits & INHERITED != 0 { Tick::NEVER } else { at(plan.limit) })
 }

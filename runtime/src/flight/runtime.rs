@@ -6,14 +6,17 @@
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use tokio::runtime::{Handle, Id, RuntimeFlavor, RuntimeMetrics};
 
-use super::{thread, views};
+use super::polls::{Polled, polls};
+use super::table::views;
+use super::view::Poll;
+use super::{lane, thread};
 use crate::clock::Tick;
 
 /// Runtimes that are watched at one time; further ones are not.
@@ -22,8 +25,6 @@ const KNOWN: usize = 64;
 const POLLS: usize = 64;
 
 static RUNTIMES: [ArcSwapOption<Runtime>; KNOWN] = [const { ArcSwapOption::const_empty() }; KNOWN];
-/// For each number of a thread the place of its runtime, from 1; 0 for none.
-static OF_THREAD: [AtomicU8; thread::NAMED] = [const { AtomicU8::new(0) }; thread::NAMED];
 /// Grows once a second: threads then look again which runtime they are in.
 static LOOK: AtomicU32 = AtomicU32::new(1);
 
@@ -97,7 +98,9 @@ fn meet_again() {
         None => enter(&handle, None),
     });
     let place = place.and_then(|place| u8::try_from(place + 1).ok()).unwrap_or(0);
-    OF_THREAD[thread::current() as usize].store(place, Relaxed);
+    if let Some(here) = lane::here() {
+        here.runtime.store(place, Relaxed);
+    }
 }
 
 /// From now on every thread looks again, when it polls a guarded call.
@@ -193,36 +196,37 @@ impl Runtime {
     /// It is gone: lets go of its handle.
     pub(crate) fn forget(&self) {
         RUNTIMES[self.place].store(None);
-        for of_thread in &OF_THREAD {
+        for lane in lane::lanes() {
             let mine = u8::try_from(self.place + 1).unwrap_or(0);
-            let _ = of_thread.compare_exchange(mine, 0, Relaxed, Relaxed);
+            let _ = lane.runtime.compare_exchange(mine, 0, Relaxed, Relaxed);
         }
     }
 
     /// Whether the thread of this number was last seen polling in it.
     pub(crate) fn has(&self, thread: u32) -> bool {
-        OF_THREAD.get(thread as usize).is_some_and(|place| usize::from(place.load(Relaxed)) == self.place + 1)
+        lane::numbered(thread).is_some_and(|lane| usize::from(lane.runtime.load(Relaxed)) == self.place + 1)
     }
 
     /// The numbers of its threads that have polled guarded calls.
     pub(crate) fn threads(&self) -> impl Iterator<Item = u32> {
-        (1..thread::NAMED as u32).filter(|number| self.has(*number))
+        lane::lanes().map(|lane| lane.number()).filter(|number| self.has(*number))
     }
 
     /// Whether a guarded call has been polled in it and has not ended.
     pub(crate) fn has_calls(&self) -> bool {
-        views().any(|(_, _, view)| !view.alarm && self.has(view.thread))
+        views().any(|(_, _, view)| !view.alarm && !view.link && self.has(view.thread))
     }
 
     /// Its threads that are inside a guarded call's poll; of nested calls the innermost.
     pub(crate) fn polls(&self, now: Tick) -> Vec<GuardedPoll> {
-        let polling: Vec<_> = views().filter(|(_, _, view)| view.polling() && self.has(view.thread)).collect();
-        let callers: Vec<_> = polling.iter().filter_map(|(_, _, view)| view.parent).collect();
-        let innermost = polling.iter().filter(|(id, _, _)| !callers.contains(id));
-        let poll = |(_, record, view): &(_, &'static super::Record, super::View)| {
-            Some(GuardedPoll { thread: thread::name(view.thread), function: view.site?.name(), elapsed: record.seen.lasting(view, now) })
+        let mut last = 0;
+        // Thread by thread, the innermost first.
+        let innermost = polls().filter(|polled| std::mem::replace(&mut last, polled.poll.thread) != polled.poll.thread);
+        let poll = |polled: Polled| {
+            let Poll { thread, since } = polled.poll;
+            Some(GuardedPoll { thread: thread::name(thread), function: polled.view.site?.name(), elapsed: now.since(since) })
         };
-        innermost.filter_map(poll).take(POLLS).collect()
+        innermost.filter(|polled| self.has(polled.poll.thread)).filter_map(poll).take(POLLS).collect()
     }
 
     /// The same of one that is stalled: with who is inside a poll.

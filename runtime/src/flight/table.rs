@@ -1,141 +1,215 @@
-//! Where the records live: shards of chunks that grow and are never moved or freed, so that a reader needs no lock.
+//! Where the records live: chunks of 64 that are never moved or freed, each of one lane, so that a reader needs no lock.
 //!
-//! The memory is bounded by the most calls that were ever in flight at one moment; a finished call's record is used again.
+//! A chunk knows when something can first be due in it: who looks for what is due visits few. The memory is bounded by the most calls that
+//! were ever in flight at one moment; a finished call's record is used again.
 
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::*};
+use std::sync::atomic::{AtomicU64, Ordering::*, fence};
+use std::task::Waker;
 
-use super::record::{CallId, Entry, Record, View};
-use super::thread;
+use super::lane::{self, Here};
+use super::record::{ALARM, CallId, Entry, Record};
+use super::view::View;
+use crate::clock::Tick;
+use crate::coarse;
+use crate::shelf::Shelf;
 
-const SHARDS: usize = 8;
-/// Chunk `n` holds `64 << n` records; 21 chunks are 134 million calls a shard.
-const CHUNKS: usize = 21;
-const FIRST: u32 = 64;
+const SIZE: u32 = 64;
 
-static TABLE: [Shard; SHARDS] = [const { Shard::new() }; SHARDS];
+static CHUNKS: Shelf<Chunk> = Shelf::new();
 
-struct Shard {
-    chunks: [OnceLock<Box<[Record]>>; CHUNKS],
-    /// Places handed out so far, from 0.
-    used: AtomicU32,
-    /// `tag << 32 | place + 1`: the first free place; the tag changes with each take, so that a place that came back meanwhile is noticed.
-    free: AtomicU64,
+/// See the module.
+pub(crate) struct Chunk {
+    records: Box<[Record]>,
+    /// Nothing is due before.
+    due: AtomicU64,
+    lane: u32,
 }
 
-impl Shard {
-    const fn new() -> Self {
-        Self { chunks: [const { OnceLock::new() }; CHUNKS], used: AtomicU32::new(0), free: AtomicU64::new(0) }
+impl Chunk {
+    /// A new chunk of a lane: the first of its records, from 1; each names the next. `None` where the table is full.
+    pub(super) fn add(lane: u32) -> Option<u32> {
+        let last = |place: u32| place % SIZE == SIZE - 1;
+        let record = |place| Record::new(place, if last(place) { 0 } else { place + 2 });
+        let chunk = CHUNKS.add(|chunk| Self {
+            records: (0..SIZE).map(|at| record(chunk * SIZE + at)).collect(),
+            due: AtomicU64::new(u64::MAX),
+            lane,
+        })?;
+        Some(chunk.records.first()?.place() + 1)
     }
 
-    fn record(&'static self, place: u32) -> Option<&'static Record> {
-        let chunk = (place / FIRST + 1).ilog2();
-        let first = FIRST * ((1 << chunk) - 1);
-        self.chunks.get(chunk as usize)?.get()?.get((place - first) as usize)
+    #[inline]
+    fn of(place: u32) -> Option<&'static Self> {
+        CHUNKS.get(place / SIZE)
     }
 
-    fn take(&'static self) -> Option<(u32, &'static Record)> {
-        self.take_freed().or_else(|| self.take_new())
-    }
-
-    fn take_freed(&'static self) -> Option<(u32, &'static Record)> {
-        let mut head = self.free.load(Acquire);
-        loop {
-            let place = (head as u32).checked_sub(1)?;
-            let record = self.record(place)?;
-            let after = (head >> 32).wrapping_add(1) << 32 | u64::from(record.next.load(Relaxed));
-            match self.free.compare_exchange_weak(head, after, AcqRel, Acquire) {
-                Ok(_) => return Some((place, record)),
-                Err(now) => head = now,
-            }
+    /// Something is due in here then. `soon`: before a visit that the time alone brings about; then the visitor must see it now.
+    #[inline]
+    fn expect(&self, due: Tick, soon: bool) {
+        if soon {
+            fence(SeqCst);
+        }
+        if due.as_nanos() < self.due.load(Relaxed) {
+            self.due.fetch_min(due.as_nanos(), SeqCst);
+        }
+        if soon {
+            coarse::expect(due);
         }
     }
 
-    fn take_new(&'static self) -> Option<(u32, &'static Record)> {
-        let place = self.used.fetch_add(1, AcqRel);
-        let chunk = (place / FIRST + 1).ilog2();
-        let records = self.chunks.get(chunk as usize)?.get_or_init(|| (0..FIRST << chunk).map(|_| Record::default()).collect());
-        let first = FIRST * ((1 << chunk) - 1);
-        Some((place, records.get((place - first) as usize)?))
-    }
-
-    fn give_back(&self, place: u32, record: &Record) {
-        let mut head = self.free.load(Acquire);
-        loop {
-            record.next.store(head as u32, Relaxed);
-            let after = head & !u64::from(u32::MAX) | u64::from(place + 1);
-            match self.free.compare_exchange_weak(head, after, AcqRel, Acquire) {
-                Ok(_) => return,
-                Err(now) => head = now,
-            }
+    /// Looks at every call in here, and notes when one of them is due next.
+    pub(crate) fn visit(&'static self, mut look: impl FnMut(CallId, &'static Record, &View) -> Tick) {
+        self.due.swap(u64::MAX, SeqCst);
+        fence(SeqCst);
+        let next = self.views().map(|(id, record, view)| look(id, record, &view)).min();
+        if let Some(next) = next {
+            self.due.fetch_min(next.as_nanos(), SeqCst);
         }
     }
 
-    fn records(&'static self) -> impl Iterator<Item = (u32, &'static Record)> {
-        (0..self.used.load(Acquire)).map_while(|place| Some((place, self.record(place)?)))
+    /// When something can first be due.
+    pub(crate) fn due(&self) -> Tick {
+        Tick::from_nanos(self.due.load(Relaxed))
     }
+
+    fn views(&'static self) -> impl Iterator<Item = (CallId, &'static Record, View)> {
+        self.records.iter().filter_map(|record| {
+            let view = record.view()?;
+            Some((CallId { place: record.place(), generation: view.generation }, record, view))
+        })
+    }
+}
+
+/// All chunks.
+pub(crate) fn chunks() -> impl Iterator<Item = &'static Chunk> {
+    CHUNKS.iter()
+}
+
+/// Every running call, alarm and link at this moment.
+pub(crate) fn views() -> impl Iterator<Item = (CallId, &'static Record, View)> {
+    chunks().flat_map(Chunk::views)
 }
 
 /// A call's right to its record; dropping it gives the record back.
-pub(crate) struct Ticket {
-    id: CallId,
-    record: &'static Record,
-}
+pub(crate) struct Ticket(&'static Record);
 
 impl Ticket {
-    /// Takes a record into use: for a call, or without an entry for an alarm. `None` when the table is full.
-    pub(crate) fn take(entry: Option<&Entry>) -> Option<Self> {
-        let shard = thread::current() as usize % SHARDS;
-        let (place, record) = TABLE[shard].take()?;
-        let generation = record.occupy(entry);
-        Some(Self { id: CallId { place: place * SHARDS as u32 + shard as u32, generation }, record })
+    /// Takes a record of `lane` into use. `None` when the table is full.
+    #[inline]
+    pub(crate) fn take(lane: Here, entry: &Entry, waker: Option<Waker>) -> Option<Self> {
+        let place = lane.take()?;
+        let record = record(place)?;
+        lane.set_free(record.next());
+        // SAFETY: the record stood in the list of free ones, which its lane alone takes from, and does not any more.
+        unsafe { record.open(entry, waker) };
+        Some(Self(record))
+    }
+
+    /// Takes a record of this thread.
+    pub(crate) fn here(entry: &Entry) -> Option<Self> {
+        Self::take(lane::here()?, entry, None)
+    }
+
+    /// Takes one for a sleep.
+    pub(crate) fn alarm(until: Tick) -> Option<Self> {
+        let ticket = Self::here(&Entry { started: until, bits: ALARM, ..Entry::default() })?;
+        ticket.expect(until);
+        Some(ticket)
+    }
+
+    /// The ticket of a call whose record was taken on its behalf.
+    ///
+    /// Only the call itself asks for it, once: two tickets of one call would give its record back twice.
+    pub(super) fn adopt(record: &'static Record) -> Self {
+        Self(record)
     }
 
     /// The call's name.
     pub(crate) fn id(&self) -> CallId {
-        self.id
+        self.0.id()
     }
 
     /// The call's record.
+    #[inline]
     pub(crate) fn record(&self) -> &'static Record {
-        self.record
+        self.0
     }
+
+    /// Something is due for the call then.
+    pub(crate) fn expect(&self, due: Tick) {
+        expect(self.0, due, true);
+    }
+}
+
+/// Something is due for the call of `record` then; see [`Chunk::expect`].
+#[inline]
+pub(super) fn expect(record: &Record, due: Tick, soon: bool) {
+    if let Some(chunk) = Chunk::of(record.place()) {
+        chunk.expect(due, soon);
+    }
+}
+
+/// Whether a visit that the time alone brings about comes early enough for what is due then.
+#[inline]
+pub(super) fn soon(due: Tick, coarse_now: u64) -> bool {
+    coarse_now == 0 || due.as_nanos() < coarse_now.saturating_add(coarse::FAR / 2)
 }
 
 impl Drop for Ticket {
+    #[inline]
     fn drop(&mut self) {
-        self.record.vacate();
-        TABLE[self.id.place as usize % SHARDS].give_back(self.id.place / SHARDS as u32, self.record);
+        if self.0.close() {
+            give_back(self.0);
+        }
     }
 }
 
-fn find(place: u32) -> Option<&'static Record> {
-    TABLE[place as usize % SHARDS].record(place / SHARDS as u32)
+/// Puts a free record where its lane finds it.
+#[inline]
+pub(super) fn give_back(record: &'static Record) {
+    record.strip();
+    let Some(chunk) = Chunk::of(record.place()) else { return };
+    match lane::present().filter(|lane| lane.number() == chunk.lane) {
+        Some(lane) => {
+            record.set_next(lane.free());
+            lane.set_free(record.place() + 1);
+        }
+        None => lane::numbered(chunk.lane).into_iter().for_each(|lane| lane.freed(record)),
+    }
+}
+
+/// The number of the thread that the record belongs to.
+pub(super) fn thread(record: &Record) -> u32 {
+    Chunk::of(record.place()).map_or(0, |chunk| chunk.lane)
+}
+
+/// The record at a place, from 1.
+#[inline]
+fn record(place: u32) -> Option<&'static Record> {
+    let place = place.checked_sub(1)?;
+    Chunk::of(place)?.records.get((place % SIZE) as usize)
 }
 
 /// The record of a call that still runs.
 pub(crate) fn running(id: CallId) -> Option<&'static Record> {
-    find(id.place).filter(|record| record.is(id.generation))
-}
-
-/// Every running call and alarm at this moment.
-pub(crate) fn views() -> impl Iterator<Item = (CallId, &'static Record, View)> {
-    TABLE.iter().enumerate().flat_map(|(shard, records)| {
-        records.records().filter_map(move |(place, record)| {
-            let view = record.view()?;
-            let id = CallId { place: place * SHARDS as u32 + shard as u32, generation: view.generation };
-            Some((id, record, view))
-        })
-    })
+    record(id.place.checked_add(1)?).filter(|record| record.is(id.generation))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::Tick;
-    use crate::flight::{FIRED, Limits};
+    use crate::flight::FIRED;
     use std::collections::HashSet;
     use std::thread;
+
+    fn take() -> Ticket {
+        Ticket::here(&Entry { bits: ALARM, started: Tick::NEVER, ..Entry::default() }).unwrap()
+    }
+
+    #[test]
+    fn a_record_fills_a_cache_line() {
+        assert_eq!(size_of::<Record>(), 64);
+    }
 
     #[test]
     fn places_are_used_again_and_never_shared() {
@@ -148,9 +222,8 @@ mod tests {
     fn take_and_give_back() {
         let mut held = Vec::new();
         for round in 0..2_000_usize {
-            let ticket = Ticket::take(None).unwrap();
-            assert_eq!(ticket.record().flags(), 0, "a fresh record has no flags");
-            ticket.record().limit(&Limits::alarm(Tick::NEVER));
+            let ticket = take();
+            assert_eq!(ticket.record().flags() & FIRED, 0, "a fresh record has no flags");
             assert!(ticket.record().raise(ticket.id().generation, FIRED));
             held.push(ticket);
             if round % 3 != 0 {
@@ -163,10 +236,32 @@ mod tests {
 
     #[test]
     fn a_flag_for_a_call_that_ended_is_refused() {
-        let ticket = Ticket::take(None).unwrap();
+        let ticket = take();
         let (id, record) = (ticket.id(), ticket.record());
         drop(ticket);
         assert!(!record.raise(id.generation, FIRED));
         assert!(running(id).is_none());
+    }
+
+    #[test]
+    fn a_record_that_another_thread_gives_back_is_used_again_by_its_own() {
+        let (ids, tickets): (HashSet<_>, Vec<_>) = (0..SIZE * 3).map(|_| take()).map(|ticket| (ticket.id().place, ticket)).unzip();
+        thread::spawn(move || drop(tickets)).join().unwrap();
+        let again: HashSet<_> = (0..SIZE * 3).map(|_| take()).map(|ticket| ticket.record().place()).collect();
+        assert!(again.is_subset(&ids) || again.intersection(&ids).count() > 0);
+    }
+
+    #[test]
+    fn a_visit_finds_what_is_due_and_notes_what_is_next() {
+        let ticket = Ticket::here(&Entry { started: Tick::from_nanos(500), bits: ALARM, ..Entry::default() }).unwrap();
+        ticket.expect(Tick::from_nanos(500));
+        let chunk = Chunk::of(ticket.record().place()).unwrap();
+        assert!(chunk.due() <= Tick::from_nanos(500));
+        let mut seen = false;
+        chunk.visit(|id, _, view| {
+            seen |= id == ticket.id();
+            view.deadline
+        });
+        assert!(seen && chunk.due() <= Tick::from_nanos(500));
     }
 }

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::fmt;
 use std::time::Duration;
 
-use super::record::{CallId, Record, View};
+use super::record::{CallId, Record};
 use super::thread;
+use super::view::View;
 use crate::clock::Tick;
 
 /// The running calls at one moment, depth first: a child follows its parent.
@@ -67,9 +68,12 @@ pub struct Beat {
     pub progress: Option<String>,
 }
 
+/// A call, its record if it has one, and what was seen of it.
+pub(super) type Seen = (CallId, Option<&'static Record>, View);
+
 impl Tree {
     /// Orders the calls: parents before their children, older before younger.
-    pub(super) fn of(mut views: Vec<(CallId, &'static Record, View)>, now: Tick) -> Self {
+    pub(super) fn of(mut views: Vec<Seen>, now: Tick) -> Self {
         views.sort_by_key(|(_, _, view)| view.started);
         let running: HashMap<CallId, usize> = views.iter().enumerate().map(|(at, (id, _, _))| (*id, at)).collect();
         let mut children: HashMap<Option<CallId>, Vec<usize>> = HashMap::new();
@@ -80,7 +84,7 @@ impl Tree {
         let mut open: Vec<(usize, usize)> = children.get(&None).into_iter().flatten().rev().map(|at| (*at, 0)).collect();
         while let Some((at, depth)) = open.pop() {
             let (id, record, view) = &views[at];
-            tree.calls.extend(Node::of(*id, record, view, depth, now));
+            tree.calls.extend(Node::of(*id, *record, view, depth, now));
             open.extend(children.get(&Some(*id)).into_iter().flatten().rev().map(|child| (*child, depth + 1)));
         }
         for at in 0..tree.calls.len() {
@@ -91,11 +95,11 @@ impl Tree {
 }
 
 impl Node {
-    fn of(id: CallId, record: &Record, view: &View, depth: usize, now: Tick) -> Option<Self> {
+    fn of(id: CallId, record: Option<&Record>, view: &View, depth: usize, now: Tick) -> Option<Self> {
         let site = view.site?;
         // A call under tokio's paused clock is told in that time, which does not pass here.
         let beaten = view.beat > view.started;
-        let progress = record.progress();
+        let progress = record.and_then(Record::progress);
         Some(Self {
             id: id.number(),
             depth,
@@ -106,7 +110,7 @@ impl Node {
             attempt: view.attempt,
             remaining: (view.deadline != Tick::NEVER).then(|| view.deadline.since(now)),
             polls: view.polls / 2,
-            polling: view.polling().then(|| Polling { thread: thread::name(view.thread), elapsed: record.seen.lasting(view, now) }),
+            polling: view.poll.map(|poll| Polling { thread: thread::name(poll.thread), elapsed: now.since(poll.since) }),
             beat: (beaten || progress.is_some()).then(|| Beat { ago: now.since(view.beat), progress }),
             current: false,
             detached: depth == 0 && view.parent.is_some(),

@@ -1,7 +1,6 @@
 //! What stands between a call and its body: breaker and rate limit before an attempt begins, bulkhead and injected faults inside its limit.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::call::Call;
@@ -38,8 +37,8 @@ impl Call {
         }
         let Some(state) = self.state else { return Poll::Ready(Ok(())) };
         let total = self.total_at();
-        let (site, policy, clock) = (self.site, &self.policy, self.clock);
-        let admission = self.admission.get_or_insert_with(|| Box::pin(admit(site, Arc::clone(policy), state, clock, total)));
+        let (site, policy, clock) = (self.site, self.policy, self.clock);
+        let admission = self.admission.get_or_insert_with(|| Box::pin(admit(site, policy, state, clock, total)));
         let admitted = std::task::ready!(admission.as_mut().poll(cx));
         self.admission = None;
         Poll::Ready(admitted.map(|permit| self.permit = permit))
@@ -55,10 +54,10 @@ impl Call {
         if bulkhead.is_none() && fault.is_none() {
             return None;
         }
-        let (policy, clock) = (Arc::clone(&self.policy), self.clock);
+        let (policy, clock) = (self.policy, self.clock);
         Some(Box::pin(async move {
             let seat = match bulkhead {
-                Some(state) => state.enter(&policy).await,
+                Some(state) => state.enter(policy).await,
                 None => None,
             };
             #[cfg(feature = "inject")]
@@ -74,13 +73,13 @@ impl Call {
 
 async fn admit(
     site: &'static Site,
-    policy: Arc<Policy>,
+    policy: &'static Policy,
     state: &'static State,
     clock: Clock,
     total: Tick,
 ) -> Result<Option<Permit<'static>>, Rejection> {
-    let permit = state.breaker(site, &policy, clock.now()).map_err(|_| Rejection::BreakerOpen)?;
-    match state.rate(&policy, clock.now()) {
+    let permit = state.breaker(site, policy, clock.now()).map_err(|_| Rejection::BreakerOpen)?;
+    match state.rate(policy, clock.now()) {
         Turn::Ready => {}
         // A turn that comes after the whole call's limit is none: better refused now than timed out then.
         Turn::Wait(slot) if slot.at() < total => {

@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use std::pin::pin;
 
 use super::call::Call;
+use super::first;
 use super::returned::Returns;
 use crate::clock::Tick;
 use crate::site::Site;
@@ -72,7 +73,7 @@ impl Attempts {
     /// The call between two attempts; the first one is due at once.
     fn take(&mut self) -> Stage {
         match std::mem::replace(&mut self.stage, Stage::Off) {
-            Stage::New => Call::begin(self.site).map_or(Stage::Off, |call| Stage::Due(Box::new(call), Tick::default())),
+            Stage::New => first::begin_layered(self.site).map_or(Stage::Off, |call| Stage::Due(call, Tick::default())),
             stage => stage,
         }
     }

@@ -1,50 +1,6 @@
-//! The polite request to stop, between the limit and the end of the grace.
+//! The polite request to stop, as a body sees it.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::*};
-
-use tokio::sync::Notify;
-
-use super::context;
-
-/// A request that is made once and stays made.
-#[derive(Default)]
-pub(crate) struct Cancel {
-    requested: AtomicBool,
-    waiting: Notify,
-    /// The request of a caller reaches its callees too.
-    caller: Option<Arc<Cancel>>,
-}
-
-impl Cancel {
-    pub(crate) fn within(caller: Option<Arc<Cancel>>) -> Arc<Self> {
-        Arc::new(Self { caller, ..Self::default() })
-    }
-
-    /// Makes the request.
-    pub(crate) fn request(&self) {
-        self.requested.store(true, Release);
-        self.waiting.notify_waiters();
-    }
-
-    fn requested(&self) -> bool {
-        self.requested.load(Acquire) || self.caller.as_ref().is_some_and(|caller| caller.requested())
-    }
-
-    async fn wait(self: Arc<Self>) {
-        let Some(caller) = self.caller.clone() else { return self.wait_alone().await };
-        let caller = std::pin::pin!(Box::pin(caller.wait()));
-        let own = std::pin::pin!(self.wait_alone());
-        either(own, caller).await;
-    }
-
-    async fn wait_alone(&self) {
-        let notified = self.waiting.notified();
-        if !self.requested.load(Acquire) {
-            notified.await;
-        }
-    }
-}
+use super::current;
 
 /// Waits until the call that it is awaited in should stop: its limit has passed, and its grace runs.
 ///
@@ -74,7 +30,7 @@ impl Cancel {
 /// # }
 /// ```
 pub async fn cancelled() {
-    match context::current().and_then(|context| context.cancel.clone()) {
+    match current::cancel() {
         Some(cancel) => cancel.wait().await,
         None => std::future::pending().await,
     }
@@ -83,13 +39,5 @@ pub async fn cancelled() {
 /// Whether the call that runs here should stop: what [`cancelled`] waits for, for code that does not await.
 #[must_use]
 pub fn is_cancelled() -> bool {
-    context::current().is_some_and(|context| context.cancel.as_ref().is_some_and(|cancel| cancel.requested()))
-}
-
-async fn either(mut one: std::pin::Pin<&mut impl Future>, mut other: std::pin::Pin<&mut impl Future>) {
-    std::future::poll_fn(|cx| {
-        let done = one.as_mut().poll(cx).is_ready() || other.as_mut().poll(cx).is_ready();
-        if done { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
-    })
-    .await;
+    current::cancel().is_some_and(|cancel| cancel.requested())
 }

@@ -1,13 +1,13 @@
 //! The deadline of the call that runs here, and how it crosses into another task.
 
 use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context as TaskContext, Poll};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use pin_project_lite::pin_project;
 
-use super::context::{self, Context};
+use super::{current, waiting};
+use crate::flight::Ticket;
 
 /// The time until the deadline of the call that runs here: its own limit, or an earlier one of a caller.
 ///
@@ -33,8 +33,8 @@ use super::context::{self, Context};
 /// ```
 #[must_use]
 pub fn remaining() -> Option<Duration> {
-    let context = context::current()?;
-    Some(context.deadline()?.at.since(context.clock.now()))
+    let (deadline, clock) = current::deadline()?;
+    Some(deadline.since(clock.now()))
 }
 
 /// The deadline of the call that runs here; see [`remaining`].
@@ -42,14 +42,14 @@ pub fn remaining() -> Option<Duration> {
 /// Under tokio's paused clock it is an instant of that clock.
 #[must_use]
 pub fn deadline() -> Option<Instant> {
-    Some(context::current()?.deadline()?.at.instant())
+    Some(current::deadline()?.0.instant())
 }
 
 pin_project! {
     /// The future of [`carry`].
     #[must_use = "futures do nothing unless polled"]
     pub struct Carried<F> {
-        context: Option<Arc<Context>>,
+        link: Option<Ticket>,
         #[pin]
         future: F,
     }
@@ -77,7 +77,7 @@ pin_project! {
 /// # }
 /// ```
 pub fn carry<F: Future>(future: F) -> Carried<F> {
-    Carried { context: carried(), future }
+    Carried { link: current::link(), future }
 }
 
 /// [`carry`] for the closure of `spawn_blocking`.
@@ -95,23 +95,19 @@ pub fn carry<F: Future>(future: F) -> Carried<F> {
 /// # }
 /// ```
 pub fn carry_blocking<R>(work: impl FnOnce() -> R) -> impl FnOnce() -> R {
-    let context = carried();
+    let link = current::link();
     move || {
-        let _entered = context.map(context::enter);
+        let _entered = link.as_ref().and_then(|link| current::enter(link, waiting::now()));
         work()
     }
-}
-
-fn carried() -> Option<Arc<Context>> {
-    context::current().map(|context| Arc::new(Context { carried: true, ..Context::clone(&context) }))
 }
 
 impl<F: Future> Future for Carried<F> {
     type Output = F::Output;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<F::Output> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
-        let _entered = this.context.clone().map(context::enter);
+        let _entered = this.link.as_ref().and_then(|link| current::enter(link, waiting::now()));
         this.future.poll(cx)
     }
 }

@@ -6,74 +6,83 @@ use std::task::{Context, Poll};
 use pin_project_lite::pin_project;
 
 use super::call::Call;
+use super::first::{self, Begun};
 use super::returned::Returns;
+use super::waiting::Waiting;
 use crate::site::Site;
 
 pin_project! {
     /// The future of [`call`](super::call).
     #[must_use = "futures do nothing unless polled"]
     pub struct Guarded<F, S> {
-        site: &'static Site,
-        returns: S,
         stage: Stage,
+        returns: S,
         #[pin]
         body: F,
+    }
+
+    impl<F, S> PinnedDrop for Guarded<F, S> {
+        fn drop(this: Pin<&mut Self>) {
+            if let Stage::Waiting(waiting) = std::mem::replace(this.project().stage, Stage::Off) {
+                waiting.left();
+            }
+        }
     }
 }
 
 enum Stage {
     /// Not polled yet: nothing has begun, no limit runs.
-    New,
-    /// The policy switches the guard off.
+    New(&'static Site),
+    /// Without layers: the body has been polled, and waits.
+    Waiting(Waiting),
+    /// Layers around the body.
+    Layered(Box<Call>),
+    /// The call is over, or its guard is switched off.
     Off,
-    /// Waits to be let in.
-    Entering(Box<Call>),
-    /// The body runs.
-    Running(Box<Call>),
 }
 
 impl<F, S> Guarded<F, S> {
     pub(super) fn new(site: &'static Site, returns: S, body: F) -> Self {
-        Self { site, returns, stage: Stage::New, body }
+        Self { stage: Stage::New(site), returns, body }
     }
 }
 
 impl<F: Future, S: Returns<F::Output>> Future for Guarded<F, S> {
     type Output = F::Output;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let mut this = self.project();
         loop {
-            *this.stage = match std::mem::replace(this.stage, Stage::Off) {
-                Stage::New => Call::begin(this.site).map_or(Stage::Off, |call| Stage::Entering(Box::new(call))),
+            match this.stage {
+                Stage::New(site) => match first::begin(site) {
+                    Begun::Plain(first) => {
+                        return match this.body.poll(cx) {
+                            Poll::Ready(returned) => {
+                                *this.stage = Stage::Off;
+                                Poll::Ready(first.end(*this.returns, returned))
+                            }
+                            Poll::Pending => {
+                                *this.stage = first.waits(cx.waker()).map_or(Stage::Off, Stage::Waiting);
+                                Poll::Pending
+                            }
+                        };
+                    }
+                    Begun::Layered(call) => *this.stage = Stage::Layered(call),
+                    Begun::Off => *this.stage = Stage::Off,
+                },
+                Stage::Waiting(waiting) => {
+                    let ended = std::task::ready!(waiting.poll(this.body.as_mut(), cx));
+                    let Stage::Waiting(waiting) = std::mem::replace(this.stage, Stage::Off) else { continue };
+                    return Poll::Ready(waiting.end(*this.returns, ended));
+                }
+                Stage::Layered(call) => {
+                    let returned = std::task::ready!(call.poll(*this.returns, this.body.as_mut(), cx));
+                    *this.stage = Stage::Off;
+                    return Poll::Ready(returned);
+                }
                 Stage::Off => return this.body.poll(cx),
-                Stage::Entering(mut call) => match call.poll_admission(cx) {
-                    Poll::Pending => {
-                        *this.stage = Stage::Entering(call);
-                        return Poll::Pending;
-                    }
-                    Poll::Ready(Err(refused)) => {
-                        let (returned, outcome) = call.refuse(*this.returns, refused);
-                        call.settle(outcome);
-                        return Poll::Ready(returned);
-                    }
-                    Poll::Ready(Ok(())) => {
-                        call.begin_attempt();
-                        Stage::Running(call)
-                    }
-                },
-                Stage::Running(mut call) => match call.poll_attempt(this.body.as_mut(), cx) {
-                    Poll::Pending => {
-                        *this.stage = Stage::Running(call);
-                        return Poll::Pending;
-                    }
-                    Poll::Ready(end) => {
-                        let (returned, outcome) = call.conclude(*this.returns, end);
-                        call.settle(outcome);
-                        return Poll::Ready(returned);
-                    }
-                },
-            };
+            }
         }
     }
 }

@@ -1,12 +1,10 @@
 //! Signs of life: what keeps a call with an idle limit from being called silent.
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
-use super::context::{self, Context};
-use crate::clock::Tick;
-use crate::flight::{self, CallId};
+use super::current;
+use crate::flight::{self, CallId, Record};
 
 /// Says that the body makes progress: the silence of the call that runs here, and of its callers, begins anew.
 ///
@@ -31,20 +29,16 @@ use crate::flight::{self, CallId};
 /// # }
 /// ```
 pub fn beat() {
-    if let Some(context) = context::current() {
-        let now = context.clock.now();
-        up(context.call, |record| record.beat(now));
-    }
+    beat_up(current::call());
 }
 
 /// [`beat`], and says how far the body has come; reports show the last progress.
 pub fn beat_with(progress: impl fmt::Display) {
-    if let Some(context) = context::current() {
-        if let Some(record) = context.record() {
-            record.set_progress(progress.to_string());
-        }
-        beat();
+    let call = current::call();
+    if let Some(extra) = call.and_then(flight::running).and_then(Record::extra) {
+        extra.set_progress(progress.to_string());
     }
+    beat_up(call);
 }
 
 /// Declares a long silent stretch: until the token is dropped, but at most for `longest`, the call that runs here and its callers are not
@@ -71,31 +65,24 @@ pub fn beat_with(progress: impl fmt::Display) {
 /// ```
 #[must_use = "the hold ends when the token is dropped"]
 pub fn hold(what: &str, longest: Duration) -> Hold {
-    let mut places = Vec::new();
-    let context = context::current();
-    if let Some(context) = &context {
-        let until = context.clock.now().after(longest);
-        if let Some(record) = context.record() {
-            record.set_progress(what.to_owned());
-        }
-        each_up(context.call, |call, record| places.push((call, record.hold(until))));
+    let call = current::call();
+    if let Some(extra) = call.and_then(flight::running).and_then(Record::extra) {
+        extra.set_progress(what.to_owned());
     }
-    Hold { context, places }
+    let held = |(id, record): (CallId, &'static Record)| Some((id, record.extra()?.hold(record.clock().now().after(longest))));
+    Hold { places: up(call).filter_map(held).collect() }
 }
 
 /// The token of [`hold`].
 pub struct Hold {
-    context: Option<Arc<Context>>,
     places: Vec<(CallId, usize)>,
 }
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        let now = self.context.as_ref().map_or(Tick::default(), |context| context.clock.now());
         for (call, place) in self.places.drain(..) {
             if let Some(record) = flight::running(call) {
                 record.release(place);
-                record.beat(now);
             }
         }
     }
@@ -107,15 +94,13 @@ impl fmt::Debug for Hold {
     }
 }
 
-/// Visits a call and its callers, the innermost first.
-pub(super) fn up(call: Option<CallId>, visit: impl Fn(&'static flight::Record)) {
-    each_up(call, |_, record| visit(record));
+/// A sign of life of a call and its callers.
+pub(super) fn beat_up(call: Option<CallId>) {
+    up(call).for_each(|(_, record)| record.beat());
 }
 
-fn each_up(mut call: Option<CallId>, mut visit: impl FnMut(CallId, &'static flight::Record)) {
-    while let Some(id) = call {
-        let Some(record) = flight::running(id) else { return };
-        visit(id, record);
-        call = record.parent();
-    }
+/// A call and its callers, the innermost first.
+fn up(call: Option<CallId>) -> impl Iterator<Item = (CallId, &'static Record)> {
+    let at = |id| Some((id, flight::running(id)?));
+    std::iter::successors(call.and_then(at), move |(_, record)| record.parent().and_then(at))
 }

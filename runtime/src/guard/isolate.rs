@@ -3,17 +3,17 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::*};
-use std::task::{Context as TaskContext, Poll};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use pin_project_lite::pin_project;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
-use super::context::{self, Context};
+use super::{current, waiting};
 use crate::clock::{Clock, Tick};
 use crate::event::Event;
-use crate::flight::{self, Entry, Limits, Ticket};
+use crate::flight::{self, Entry, LAYERED, Limits, PAUSED, Plan, Ticket};
 use crate::incident::{self, Finding, IncidentId, IncidentKind};
 use crate::observe;
 use crate::site::Site;
@@ -52,19 +52,21 @@ where
     fn spawn(&self, body: Pin<Box<F>>) -> Stage<F> {
         let Ok(runtime) = Handle::try_current() else { return Stage::InPlace(body) };
         let fate = Arc::new(Fate::default());
-        let context = context::current();
-        let ticket = context.as_ref().and_then(|context| ticket(self.site, context));
+        let ticket = ticket(self.site);
         fate.call.store(ticket.as_ref().map_or(0, |ticket| ticket.id().number()), Relaxed);
-        let task = Task { body, ticket, context, ended: Ended { site: self.site, fate: Arc::clone(&fate) } };
+        let task = Task { body, ticket, ended: Ended { site: self.site, fate: Arc::clone(&fate) } };
         Stage::Task(runtime.spawn(task), fate)
     }
 }
 
 /// A record of its own: the caller's polls end while the body's last.
-fn ticket(site: &'static Site, context: &Context) -> Option<Ticket> {
-    let paused_clock = context.clock == Clock::Paused;
-    let ticket = Ticket::take(Some(&Entry { site, parent: context.call, started: context.clock.now(), paused_clock }))?;
-    ticket.record().limit(&Limits { blocked_after: context.terms.policy.blocked_after.value, ..Limits::alarm(Tick::NEVER) });
+fn ticket(site: &'static Site) -> Option<Ticket> {
+    let terms = current::terms()?;
+    let bits = LAYERED | if terms.clock == Clock::Paused { PAUSED } else { 0 };
+    let plan = Plan::of(site)?.0.number;
+    let ticket = Ticket::here(&Entry { plan, parent: current::call(), started: terms.clock.now(), due: 0, bits })?;
+    let limits = Limits { blocked_after: terms.policy.blocked_after.value, ..Limits::NONE };
+    ticket.record().limit(&limits, Some(terms), None);
     Some(ticket)
 }
 
@@ -75,7 +77,7 @@ where
 {
     type Output = F::Output;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<F::Output> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         if let Stage::New(body) = &mut self.stage
             && let Some(body) = body.take()
         {
@@ -121,7 +123,6 @@ pin_project! {
     struct Task<F> {
         body: Pin<Box<F>>,
         ticket: Option<Ticket>,
-        context: Option<Arc<Context>>,
         ended: Ended,
     }
 }
@@ -129,12 +130,12 @@ pin_project! {
 impl<F: Future> Future for Task<F> {
     type Output = F::Output;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<F::Output> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
-        let _entered = this.context.clone().map(context::enter);
+        let _entered = this.ticket.as_ref().and_then(|ticket| current::enter(ticket, waiting::now()));
         let record = this.ticket.as_ref().map(Ticket::record);
         if let Some(record) = record {
-            record.begin_poll(flight::thread::current());
+            record.begin_poll();
         }
         let _polling = Polling::begin(&this.ended.fate);
         let polled = this.body.as_mut().poll(cx);

@@ -3,11 +3,8 @@
 use std::sync::Arc;
 
 use super::call::Call;
-use super::cancel::Cancel;
 use crate::clock::Tick;
-use crate::flight::Deadline;
-use crate::outcome::TimeoutKind;
-use crate::policy::WarnAt;
+use crate::flight::{Cancel, Deadline};
 
 impl Call {
     /// When the whole call must be over; `NEVER` without a total limit.
@@ -17,14 +14,7 @@ impl Call {
 
     /// The deadline of the attempt that begins, and whether it is the caller's: the earliest of its own, the whole call's and the caller's.
     pub(super) fn deadline(&self, now: Tick) -> (Option<Deadline>, bool) {
-        let policy = &self.policy;
-        let own = policy.timeout.value.map(|limit| Deadline {
-            at: now.after(limit),
-            site: self.site,
-            kind: TimeoutKind::Limit,
-            limit,
-            set_by: policy.timeout.origin.clone(),
-        });
+        let own = Deadline::own(self.plan, now);
         let own = earlier(own, self.total.clone());
         match (own, self.inheritance()) {
             (Some(own), Some(caller)) if own.at < caller.at => (Some(own), false),
@@ -36,14 +26,6 @@ impl Call {
     /// The deadline that the caller passes on.
     pub(super) fn inheritance(&self) -> Option<&Deadline> {
         self.caller.as_ref().filter(|_| self.policy.inherit.value).and_then(|caller| caller.heritable.as_ref())
-    }
-
-    pub(super) fn warn(&self, now: Tick) -> Tick {
-        match (self.policy.warn_at.value, self.policy.timeout.value) {
-            (Some(WarnAt::Elapsed(elapsed)), _) => now.after(elapsed),
-            (Some(WarnAt::Fraction(fraction)), Some(limit)) => now.after(limit.mul_f64(fraction.clamp(0.0, 1.0))),
-            _ => Tick::NEVER,
-        }
     }
 
     /// A request to stop is only needed where there is a grace between it and the end.

@@ -4,17 +4,20 @@
 //! fallback ( total ( retry ( breaker ( rate limit ( attempt limit ( bulkhead ( injection ( body ))))))))
 //! ```
 //!
-//! [`call`] makes one attempt, [`call_again`] as many as the policy allows, [`fall_back`] is the layer around either. `call` (the file) is
-//! the call while it runs, `admission` what it must pass, `context` what its body can learn of it.
+//! [`call`] makes one attempt, [`call_again`] as many as the policy allows, [`fall_back`] is the layer around either.
+//!
+//! Most calls have a limit and no other layer: `first` is their first poll, `waiting` what follows if they wait. `call` (the file) is a call
+//! with layers while it runs, `admission` what it must pass. `current` is the call that the running code belongs to, for what a body asks.
 
 mod admission;
 mod again;
 mod attempts;
 mod call;
 mod cancel;
-mod context;
+mod current;
 mod deadline;
 mod fallback;
+mod first;
 mod future;
 mod idle;
 mod isolate;
@@ -22,6 +25,7 @@ mod limits;
 mod poll;
 mod returned;
 mod verdict;
+mod waiting;
 
 pub use again::{Again, again, once};
 pub use attempts::{Attempts, call_again};

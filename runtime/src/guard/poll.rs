@@ -1,14 +1,15 @@
 //! Polls an attempt: its body runs until it returns, or until its limit has passed and its grace is over.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{self, Poll};
 
 use super::admission::Refusal;
 use super::call::Call;
-use super::context;
+use super::current;
+use super::returned::Returns;
+use super::waiting;
 use crate::clock::{Clock, Tick};
-use crate::flight::{self, FIRED, SILENT};
+use crate::flight::OVER;
 use crate::watchdog::{self, Expiry};
 
 /// How an attempt ended.
@@ -22,6 +23,27 @@ pub(super) enum End<R> {
 }
 
 impl Call {
+    /// Polls a call that is made once: it waits to be let in, then its body runs.
+    pub(super) fn poll<F: Future, S: Returns<F::Output>>(
+        &mut self,
+        returns: S,
+        body: Pin<&mut F>,
+        cx: &mut task::Context<'_>,
+    ) -> Poll<F::Output> {
+        if self.attempt == 0 {
+            if let Err(refused) = task::ready!(self.poll_admission(cx)) {
+                let (returned, outcome) = self.refuse(returns, refused);
+                self.settle(outcome);
+                return Poll::Ready(returned);
+            }
+            self.begin_attempt();
+        }
+        let end = task::ready!(self.poll_attempt(body, cx));
+        let (returned, outcome) = self.conclude(returns, end);
+        self.settle(outcome);
+        Poll::Ready(returned)
+    }
+
     /// Polls the attempt's body: it ends by returning, or is given up when its limit has passed and its grace is over.
     pub(super) fn poll_attempt<F: Future>(&mut self, body: Pin<&mut F>, cx: &mut task::Context<'_>) -> Poll<End<F::Output>> {
         let expired = self.expired(cx);
@@ -43,17 +65,16 @@ impl Call {
 
     /// Polls what runs inside the limit, with this call as the current one.
     fn poll_inside<F: Future>(&mut self, body: Pin<&mut F>, cx: &mut task::Context<'_>) -> Poll<End<F::Output>> {
-        let _entered = self.context.clone().map(context::enter);
-        if let Some(ticket) = &self.ticket {
-            ticket.record().begin_poll(flight::thread::current());
-        }
+        // Taken out for the poll, so that it can be shown while the call runs.
+        let ticket = self.ticket.take();
         // Stays up when the body panics: that is how `drop` knows.
         self.polling = true;
-        let polled = self.poll_body(body, cx);
+        let polled = match &ticket {
+            Some(ticket) => current::inside(ticket, waiting::now(), || self.poll_body(body, cx)),
+            None => self.poll_body(body, cx),
+        };
         self.polling = false;
-        if let Some(ticket) = &self.ticket {
-            ticket.record().end_poll();
-        }
+        self.ticket = ticket;
         polled
     }
 
@@ -69,17 +90,13 @@ impl Call {
         body.poll(cx).map(End::Returned)
     }
 
-    /// The body waits: whoever ends the attempt must be able to wake it, and who reports on it to know its terms.
+    /// The body waits: whoever ends the attempt must be able to wake it.
     fn wait(&mut self, cx: &task::Context<'_>) {
         let Some(ticket) = &self.ticket else { return };
         let record = ticket.record();
-        if let Some(context) = self.context.as_ref().filter(|_| !self.shown) {
-            record.show(ticket.id().generation, Arc::clone(&context.terms));
-            self.shown = true;
-        }
-        record.waker.register(cx.waker());
+        record.wait(cx.waker());
         // A flag that was raised before that has woken nobody.
-        if self.ending.is_none() && record.flags() & (FIRED | SILENT) != 0 {
+        if self.ending.is_none() && record.flags() & OVER != 0 {
             cx.waker().wake_by_ref();
         }
     }
@@ -87,9 +104,9 @@ impl Call {
     /// Why the attempt must end now; asks the body to stop when its grace begins.
     fn expired(&mut self, cx: &mut task::Context<'_>) -> Option<Expiry> {
         self.follow_paused_clock(cx);
-        let flags = self.flags();
-        let expiry = if flags & FIRED != 0 { Expiry::Limit } else { Expiry::Idle };
-        if self.ending.is_none() && flags & (FIRED | SILENT) != 0 {
+        if self.ending.is_none()
+            && let Some(expiry) = watchdog::expiry(self.flags())
+        {
             self.request_stop(expiry);
         }
         if let (Some(_), Some(grace)) = (self.ending, &mut self.alarm) {
@@ -105,7 +122,7 @@ impl Call {
         let grace_ends = now.after(self.policy.grace.value);
         self.ending = Some((expiry, grace_ends));
         self.alarm = (grace_ends > now).then(|| Box::new(watchdog::sleep_until(self.clock, grace_ends)));
-        if let Some(cancel) = self.context.as_ref().and_then(|context| context.cancel.as_ref()) {
+        if let Some(cancel) = self.terms.as_ref().and_then(|terms| terms.cancel.as_ref()) {
             cancel.request();
         }
     }

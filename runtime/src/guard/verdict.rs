@@ -1,6 +1,5 @@
 //! How an attempt ended, what follows from it, and the error that says so.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::admission::Refusal;
@@ -9,7 +8,7 @@ use super::poll::End;
 use super::returned::Returns;
 use crate::clock::Tick;
 use crate::event::Event;
-use crate::flight::{FIRED, Limits, SILENT};
+use crate::flight::{Limits, OVER, Plan, Ticket};
 use crate::incident::IncidentId;
 use crate::observe;
 use crate::outcome::{Facts, Outcome, Rejection, TimeoutError, TimeoutKind};
@@ -27,7 +26,7 @@ impl Call {
         (self.prelude, self.seat) = (None, None);
         if let Some(state) = self.state {
             let succeeded = matches!(outcome, Outcome::Ok | Outcome::Late);
-            state.settle(self.site, &self.policy, self.permit.take(), succeeded, now);
+            state.settle(self.site, self.policy, self.permit.take(), succeeded, now);
         }
         (returned, outcome)
     }
@@ -36,16 +35,9 @@ impl Call {
         match end {
             End::Refused(refusal) => (returns.timed_out(self.injected(refusal, now)), Outcome::Error),
             End::Expired(expiry) => (returns.timed_out(self.error(expiry, now)), outcome_of(expiry)),
-            End::Returned(returned) => match self.overdue(now) {
-                None if returns.failed(&returned) => (returned, Outcome::Error),
-                None => (returned, Outcome::Ok),
-                Some(expiry) if returns.failed(&returned) => {
-                    let error = self.error(expiry, now).caused_by(returns.into_source(returned));
-                    (returns.timed_out(error), outcome_of(expiry))
-                }
-                Some(_) if self.policy.on_late.value == OnLate::Value => (returned, Outcome::Late),
-                Some(expiry) => (returns.timed_out(self.error(expiry, now).late()), Outcome::Late),
-            },
+            End::Returned(returned) => {
+                judged(returns, returned, self.overdue(now), self.policy.on_late.value, |expiry| self.error(expiry, now))
+            }
         }
     }
 
@@ -55,17 +47,10 @@ impl Call {
             return Some(expiry);
         }
         let ticket = self.ticket.as_ref()?;
-        if now < self.due && self.flags() == 0 {
+        if now < self.due && self.flags() & OVER == 0 {
             return None;
         }
-        let view = ticket.record().view()?;
-        // The watchdog may not have come by yet: then the report is made here.
-        watchdog::expire(ticket.id(), ticket.record(), &view, now);
-        match self.flags() {
-            flags if flags & FIRED != 0 => Some(Expiry::Limit),
-            flags if flags & SILENT != 0 => Some(Expiry::Idle),
-            _ => None,
-        }
+        overdue(ticket, now)
     }
 
     /// The call is not let in.
@@ -99,7 +84,7 @@ impl Call {
             Outcome::Rejected => Failure::Rejected,
             _ => return None,
         };
-        let policy = Arc::clone(&self.policy);
+        let policy = self.policy;
         let (attempt, now, end) = (self.attempt.max(1), self.clock.now(), self.end());
         let (rule, pauses) = (policy.retry.value.as_ref()?, self.pauses.as_mut()?);
         self.ended = None;
@@ -108,7 +93,7 @@ impl Call {
             Next::Again { pause, at } => {
                 // No limit runs during the pause.
                 if let Some(ticket) = &self.ticket {
-                    ticket.record().limit(&Limits { attempt, ..Limits::alarm(Tick::NEVER) });
+                    ticket.record().limit(&Limits { attempt, ..Limits::NONE }, None, None);
                 }
                 self.attempt = attempt;
                 observe::event(&Event::Retrying { site: self.site, attempt: attempt + 1, pause });
@@ -137,7 +122,7 @@ impl Call {
     }
 
     fn error(&self, expiry: Expiry, now: Tick) -> TimeoutError {
-        let deadline = self.context.as_ref().and_then(|context| context.deadline().cloned());
+        let deadline = self.terms.as_ref().and_then(|terms| terms.deadline.clone());
         let incident = self.ticket.as_ref().map_or(0, |ticket| ticket.record().incident());
         let (function, kind, limit, set_by) = match (expiry, deadline) {
             (Expiry::Limit, Some(deadline)) => (deadline.site.name(), deadline.kind, deadline.limit, deadline.set_by),
@@ -146,12 +131,60 @@ impl Call {
                 (self.site.name(), TimeoutKind::Idle, idle.value.unwrap_or_default(), idle.origin.clone())
             }
         };
-        let incident = (incident != 0).then_some(IncidentId(incident));
+        let incident = reported(incident);
         TimeoutError::new(Facts { function, limit, incident, ..self.fault(kind, set_by, now).into_facts() })
     }
 }
 
-fn outcome_of(expiry: Expiry) -> Outcome {
+/// What the caller of a body that returned gets. `overdue`: the attempt should have ended before.
+pub(super) fn judged<R, S: Returns<R>>(
+    returns: S,
+    returned: R,
+    overdue: Option<Expiry>,
+    on_late: OnLate,
+    error: impl FnOnce(Expiry) -> TimeoutError,
+) -> (R, Outcome) {
+    match overdue {
+        None if returns.failed(&returned) => (returned, Outcome::Error),
+        None => (returned, Outcome::Ok),
+        Some(expiry) if returns.failed(&returned) => {
+            let error = error(expiry).caused_by(returns.into_source(returned));
+            (returns.timed_out(error), outcome_of(expiry))
+        }
+        Some(_) if on_late == OnLate::Value => (returned, Outcome::Late),
+        Some(expiry) => (returns.timed_out(error(expiry).late()), Outcome::Late),
+    }
+}
+
+/// Why the call must have ended by now, if it must. The watchdog may not have come by yet: then the report is made here.
+pub(super) fn overdue(ticket: &Ticket, now: Tick) -> Option<Expiry> {
+    let record = ticket.record();
+    watchdog::expire(ticket.id(), record, &record.view()?, now);
+    watchdog::expiry(record.flags())
+}
+
+/// The limit of a call without layers has passed.
+pub(super) fn limit_passed(plan: Option<&Plan>, elapsed: Duration, incident: u64) -> TimeoutError {
+    let timeout = plan.map(|plan| &plan.policy.timeout);
+    TimeoutError::new(Facts {
+        function: plan.map_or("", |plan| plan.site.name()),
+        kind: TimeoutKind::Limit,
+        limit: timeout.and_then(|timeout| timeout.value).unwrap_or_default(),
+        elapsed,
+        attempt: 1,
+        attempts: 1,
+        set_by: timeout.map_or(Origin::BuiltIn, |timeout| timeout.origin.clone()),
+        incident: reported(incident),
+        source: None,
+    })
+}
+
+fn reported(incident: u64) -> Option<IncidentId> {
+    (incident != 0).then_some(IncidentId(incident))
+}
+
+/// How a call ended that was given up.
+pub(super) fn outcome_of(expiry: Expiry) -> Outcome {
     match expiry {
         Expiry::Limit => Outcome::Timeout,
         Expiry::Idle => Outcome::Idle,

@@ -197,7 +197,7 @@ pub(crate) fn look(now: Tick, round: usize) -> (Option<Duration>, Option<u32>) {
 
 /// The threads that poll guarded calls.
 fn tids() -> Vec<i32> {
-    (1..thread::NAMED as u32).filter_map(|number| thread::named(number).map(|thread| thread.tid)).filter(|tid| *tid != 0).collect()
+    thread::tids().collect()
 }
 
 #[cfg(test)]

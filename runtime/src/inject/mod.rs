@@ -22,6 +22,11 @@ use crate::observe;
 use crate::policy;
 use crate::site::Site;
 
+/// Whether a fault may come: a scope was ever entered in this process, or rules of the environment or of a file are in force.
+pub(crate) fn expected() -> bool {
+    scope::used() || plan::armed()
+}
+
 /// The fault that this call of `site` is to suffer, if any.
 pub(crate) fn before(site: &'static Site) -> Option<Fault> {
     let fault = scope::draw(site).or_else(|| policy::injected(site))?;

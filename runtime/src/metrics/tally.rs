@@ -1,31 +1,30 @@
 //! What has happened to one annotated function, as plain atomics.
 //!
 //! One [`Tally`] a site, in a table that is allocated once and indexed by the site's id. Writers never wait; readers see each number
-//! on its own, so two numbers of one moment may be a call apart. A call that goes well costs three additions: one when it starts,
-//! two in its bucket of durations; the number of good calls is that of the measured ones less those that ended otherwise.
+//! on its own, so two numbers of one moment may be a call apart. Calls are counted in shards, most of them by one thread each; the
+//! number of good calls is that of the measured ones less those that ended otherwise.
 
 use std::sync::OnceLock;
 use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use std::time::Duration;
 
-use super::buckets;
 use super::names::{DEVICE_CLASSES, DEVICES};
+pub(crate) use super::shard::Shard;
+use super::shard::nanos;
 use crate::clock::Tick;
 use crate::incident::{IncidentKind, SEVERITIES};
 use crate::outcome::Outcome;
 use crate::policy::Severity;
+use crate::shelf::Shelf;
 use crate::site::{Site, sites};
 
 /// The counters of one site.
 pub(crate) struct Tally {
-    started: AtomicU64,
-    /// By outcome; that of `Ok` is not used.
-    outcomes: [AtomicU64; Outcome::ALL.len()],
-    durations: [Bucket; buckets::COUNT],
-    longest: AtomicU64,
-    last_started: AtomicU64,
-    last_finished: AtomicU64,
+    /// Of calls that any thread counts.
+    shared: Shard,
+    /// Of those that one thread counts for itself.
+    shards: Shelf<Box<Shard>>,
     pub(crate) retries: AtomicU64,
     pub(crate) blocked_polls: AtomicU64,
     /// Calls of `fallback = path`.
@@ -40,18 +39,17 @@ pub(crate) struct Tally {
     incidents: [[AtomicU64; SEVERITIES.len()]; IncidentKind::ALL.len()],
 }
 
-/// Calls whose duration fell into one bucket.
-#[derive(Default)]
-struct Bucket {
-    calls: AtomicU64,
-    nanos: AtomicU64,
-}
-
 /// A reading of one bucket.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Durations {
     pub(crate) calls: u64,
     pub(crate) nanos: u64,
+}
+
+/// Counters of `site` for one thread alone: only the thread that asks may write them.
+pub(crate) fn shard(site: &'static Site) -> &'static Shard {
+    static FULL: Shard = Shard::new();
+    of(site).and_then(|tally| tally.shards.add(|_| Box::new(Shard::new()))).map_or(&FULL, |shard| &**shard)
 }
 
 /// The tally of a site; `None` for a site that no attribute made.
@@ -63,12 +61,8 @@ pub(crate) fn of(site: &'static Site) -> Option<&'static Tally> {
 impl Tally {
     pub(crate) fn new() -> Self {
         Self {
-            started: AtomicU64::new(0),
-            outcomes: Default::default(),
-            durations: std::array::from_fn(|_| Bucket::default()),
-            longest: AtomicU64::new(0),
-            last_started: AtomicU64::new(0),
-            last_finished: AtomicU64::new(0),
+            shared: Shard::new(),
+            shards: Shelf::new(),
             retries: AtomicU64::new(0),
             blocked_polls: AtomicU64::new(0),
             fallbacks: AtomicU64::new(0),
@@ -84,33 +78,23 @@ impl Tally {
     /// An attempt began; the first one opens a call.
     pub(crate) fn start(&self, at: Tick, attempt: u32) {
         if attempt <= 1 {
-            self.started.fetch_add(1, Relaxed);
+            self.shared.started.fetch_add(1, Relaxed);
         }
-        self.last_started.store(at.as_nanos(), Relaxed);
+        self.shared.last_started.store(at.as_nanos(), Relaxed);
     }
 
     /// A call ended. Refused calls are not measured: they would hide slow calls behind fast refusals. Gives back when the one
     /// before it ended.
     pub(crate) fn finish(&self, at: Tick, outcome: Outcome, elapsed: Duration) -> Tick {
-        if outcome != Outcome::Ok {
-            self.outcomes[outcome as usize].fetch_add(1, Relaxed);
-        }
-        if outcome != Outcome::Rejected {
-            self.measure(u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX));
-        }
-        let before = self.last_finished.load(Relaxed);
-        self.last_finished.store(at.as_nanos(), Relaxed);
-        Tick::from_nanos(before)
+        self.shared.finish(at, outcome, nanos(elapsed))
     }
 
-    fn measure(&self, nanos: u64) {
-        let bucket = &self.durations[buckets::index(nanos)];
-        bucket.nanos.fetch_add(nanos, Relaxed);
-        // Whoever sees this call measured also sees how it ended.
-        bucket.calls.fetch_add(1, Release);
-        if nanos > self.longest.load(Relaxed) {
-            self.longest.fetch_max(nanos, Relaxed);
-        }
+    fn shards(&self) -> impl Iterator<Item = &Shard> {
+        std::iter::once(&self.shared).chain(self.shards.iter().map(|shard| &**shard))
+    }
+
+    fn sum(&self, count: impl Fn(&Shard) -> u64) -> u64 {
+        self.shards().map(count).fold(0, u64::wrapping_add)
     }
 
     pub(crate) fn device_fallback(&self, device: &str, class: &str) {
@@ -132,7 +116,7 @@ impl Tally {
     /// How many calls ended this way.
     pub(crate) fn outcome(&self, outcome: Outcome) -> u64 {
         if outcome != Outcome::Ok {
-            return self.outcomes[outcome as usize].load(Relaxed);
+            return self.sum(|shard| shard.outcomes[outcome as usize].load(Relaxed));
         }
         // The measured ones are read first: a call that ends badly in between never counts as a good one.
         let measured = self.measured();
@@ -146,36 +130,39 @@ impl Tally {
     }
 
     fn measured(&self) -> u64 {
-        self.durations.iter().map(|bucket| bucket.calls.load(Acquire)).sum()
+        self.sum(|shard| shard.durations.iter().map(|bucket| bucket.calls.load(Acquire)).sum())
     }
 
     /// How many calls run now.
     pub(crate) fn in_flight(&self) -> u64 {
         // The ends are read first: a call that ends in between counts as running, never as less than none.
         let finished = self.finished();
-        self.started.load(Relaxed).saturating_sub(finished)
+        self.sum(|shard| shard.started.load(Relaxed)).saturating_sub(finished)
     }
 
     /// The calls of one bucket of durations.
     pub(crate) fn durations(&self, bucket: usize) -> Durations {
-        let bucket = &self.durations[bucket];
-        let calls = bucket.calls.load(Acquire);
-        Durations { calls, nanos: bucket.nanos.load(Relaxed) }
+        let calls = self.sum(|shard| shard.durations[bucket].calls.load(Acquire));
+        Durations { calls, nanos: self.sum(|shard| shard.durations[bucket].nanos.load(Relaxed)) }
     }
 
     /// The longest call that ended.
     pub(crate) fn longest(&self) -> Duration {
-        Duration::from_nanos(self.longest.load(Relaxed))
+        Duration::from_nanos(self.latest(|shard| &shard.longest))
     }
 
     /// When an attempt began last; `None` where none did.
     pub(crate) fn last_started(&self) -> Option<Tick> {
-        seen(&self.last_started)
+        seen(self.latest(|shard| &shard.last_started))
     }
 
     /// When a call ended last; `None` where none did.
     pub(crate) fn last_finished(&self) -> Option<Tick> {
-        seen(&self.last_finished)
+        seen(self.latest(|shard| &shard.last_finished))
+    }
+
+    fn latest(&self, of: impl Fn(&Shard) -> &AtomicU64) -> u64 {
+        self.shards().map(|shard| of(shard).load(Relaxed)).max().unwrap_or(0)
     }
 
     /// Device fallbacks by position in [`DEVICES`] and [`DEVICE_CLASSES`].
@@ -195,11 +182,8 @@ impl Tally {
     }
 }
 
-fn seen(tick: &AtomicU64) -> Option<Tick> {
-    match tick.load(Relaxed) {
-        0 => None,
-        nanos => Some(Tick::from_nanos(nanos)),
-    }
+fn seen(nanos: u64) -> Option<Tick> {
+    (nanos != 0).then(|| Tick::from_nanos(nanos))
 }
 
 /// Where a label stands in its list; the last entry stands for all others.
@@ -210,6 +194,7 @@ fn position(list: &[&str], label: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::buckets;
 
     #[test]
     fn a_call_with_three_attempts_is_one_call_in_flight() {

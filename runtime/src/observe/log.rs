@@ -19,6 +19,12 @@ use crate::incident::inbox::{self, Work};
 use crate::outcome::{Outcome, Rejection};
 use crate::site::Site;
 
+/// Whether somebody may listen to calls that go well.
+pub(super) fn tells_each() -> bool {
+    tracing::Level::TRACE <= tracing::level_filters::STATIC_MAX_LEVEL
+        && tracing::Level::TRACE <= tracing::level_filters::LevelFilter::current()
+}
+
 pub(super) fn started(site: &Site, attempt: u32) {
     trace!(target: "backstop::call", function = site.name(), attempt, "attempt started");
 }

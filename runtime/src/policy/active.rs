@@ -19,6 +19,7 @@ use super::set::PolicySet;
 use super::settings::DevicePolicy;
 use super::settings::Policy;
 use super::watchdog::WatchdogPolicy;
+use crate::coarse;
 use crate::event::Event;
 use crate::observe;
 use crate::site::{Site, sites};
@@ -77,6 +78,13 @@ pub(crate) fn device(site: &'static Site) -> DevicePolicy {
     }
 }
 
+/// The same, and of which generation it is.
+pub(crate) fn of_generation(site: &'static Site) -> (Arc<Policy>, u64) {
+    let active = in_force().load();
+    let policy = active.table.get(site.id()).map_or_else(|| Arc::new(detached(site)), Arc::clone);
+    (policy, active.generation)
+}
+
 /// A site that no attribute made is in no table, and no file can name it.
 fn detached(site: &'static Site) -> Policy {
     Sources { defaults: &Rules::default(), attribute: Rules::of_attribute(site), entry: None }.merge(site)
@@ -103,8 +111,7 @@ pub(crate) fn channels() -> Arc<[Channel]> {
 }
 
 /// The number of policy sets that were installed so far; 0 while only built-in policies and attributes apply.
-#[cfg(test)]
-fn generation() -> u64 {
+pub(crate) fn generation() -> u64 {
     in_force().load().generation
 }
 
@@ -152,6 +159,7 @@ pub(crate) fn install(set: PolicySet) {
     let notices = notices_of_the_first(&set.environment);
     let active = Arc::new(Active::new(set, generation, sites(), ACTIVE.get().map(|before| before.load_full()).as_deref()));
     ACTIVE.get_or_init(|| ArcSwap::new(Arc::clone(&active))).store(active);
+    coarse::advance();
     drop(installing);
     announce(&notices);
     observe::event(&Event::PolicyLoaded { generation, path: path.as_deref().and_then(|path| path.to_str()) });

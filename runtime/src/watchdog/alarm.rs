@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use crate::clock::{Clock, Tick};
-use crate::flight::{FIRED, Limits, Ticket};
+use crate::flight::{FIRED, Ticket};
 
 /// Sleeps until `deadline` by `clock`, under any executor.
 pub(crate) fn sleep_until(clock: Clock, deadline: Tick) -> Alarm {
@@ -30,9 +30,8 @@ impl Alarm {
         if self.clock == Clock::Paused {
             return Some(Rings::Tokio(Box::pin(tokio::time::sleep_until(self.deadline.instant().into()))));
         }
-        let ticket = Ticket::take(None)?;
-        ticket.record().limit(&Limits::alarm(self.deadline));
-        Some(Rings::Watchdog(ticket))
+        super::start();
+        Ticket::alarm(self.deadline).map(Rings::Watchdog)
     }
 
     /// Changes when it rings.
@@ -57,12 +56,10 @@ impl Future for Alarm {
         if self.rings.is_none() {
             self.rings = self.arm();
         }
-        let deadline = self.deadline;
         match &mut self.rings {
             Some(Rings::Tokio(sleep)) => sleep.as_mut().poll(cx),
             Some(Rings::Watchdog(ticket)) => {
-                ticket.record().waker.register(cx.waker());
-                super::expect(deadline);
+                ticket.record().wait(cx.waker());
                 if ticket.record().flags() & FIRED != 0 { Poll::Ready(()) } else { Poll::Pending }
             }
             // The table is full: poll again at once rather than sleep for ever.

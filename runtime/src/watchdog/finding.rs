@@ -6,14 +6,12 @@ use std::time::Duration;
 
 use super::stack;
 use crate::clock::Tick;
-use crate::flight::{self, CallId, Deadline, Record, Terms, Tree, View};
+use crate::flight::{self, CallId, Plan, Polled, Record, Terms, Tree, View};
 use crate::incident::{Finding, IncidentKind};
-use crate::outcome::TimeoutKind;
-use crate::policy;
 
 /// Its deadline passed: its own, or the one of its whole call.
-pub(super) fn limit(id: CallId, record: &Record, view: &View, now: Tick) -> Finding {
-    let terms = terms(record, view);
+pub(super) fn limit(id: CallId, view: &View, now: Tick) -> Finding {
+    let terms = terms(id, view);
     let deadline = terms.as_ref().and_then(|terms| terms.deadline.as_ref());
     let kind = deadline.map_or(IncidentKind::Limit, |deadline| deadline.kind.into());
     let limit = deadline.map(|deadline| (deadline.limit, deadline.set_by.clone()));
@@ -24,45 +22,42 @@ pub(super) fn limit(id: CallId, record: &Record, view: &View, now: Tick) -> Find
 
 /// It gave no sign of life for too long.
 pub(super) fn idle(id: CallId, record: &Record, view: &View, now: Tick) -> Finding {
-    let terms = terms(record, view);
+    let terms = terms(id, view);
     let limit = terms.as_ref().and_then(|terms| Some((terms.policy.idle.value?, terms.policy.idle.origin.clone())));
     let note = record.progress().map(|progress| format!("the last sign of life said: {progress}"));
     Finding { limit, note, ..about(IncidentKind::Idle, id, view, terms.as_deref(), now.since(view.beat), now) }
 }
 
 /// Its poll does not return.
-pub(super) fn blocked(id: CallId, record: &Record, view: &View, elapsed: Duration, thread: String, now: Tick) -> Finding {
-    let terms = terms(record, view);
+pub(super) fn blocked(polled: &Polled, elapsed: Duration, thread: String, now: Tick) -> Finding {
+    let Polled { id, view, .. } = polled;
+    let terms = terms(*id, view);
     let after = terms.as_ref().map(|terms| (terms.policy.blocked_after.value, terms.policy.blocked_after.origin.clone()));
-    Finding { limit: after, thread: Some(thread), ..about(IncidentKind::Blocked, id, view, terms.as_deref(), elapsed, now) }
+    Finding { limit: after, thread: Some(thread), ..about(IncidentKind::Blocked, *id, view, terms.as_deref(), elapsed, now) }
 }
 
 /// Its body panicked.
-pub(super) fn panicked(id: CallId, record: &Record, view: &View, now: Tick) -> Finding {
-    about(IncidentKind::Panicked, id, view, terms(record, view).as_deref(), now.since(view.started), now)
+pub(super) fn panicked(id: CallId, view: &View, now: Tick) -> Finding {
+    about(IncidentKind::Panicked, id, view, terms(id, view).as_deref(), now.since(view.started), now)
 }
 
-/// The terms of the call; of one that has never waited, so that its record does not show them, those that its function has now.
-fn terms(record: &Record, view: &View) -> Option<Arc<Terms>> {
-    record.terms(view.generation).or_else(|| {
-        let site = view.site?;
-        let policy = policy::of(site);
-        let own = |limit| Deadline { at: view.deadline, site, kind: TimeoutKind::Limit, limit, set_by: policy.timeout.origin.clone() };
-        let attempts = policy.retry.value.as_ref().map_or(1, |retry| retry.attempts);
-        Some(Arc::new(Terms { deadline: policy.timeout.value.map(own), attempts, policy }))
-    })
+/// The terms of the call; of one that has no record, those that its function has now.
+fn terms(id: CallId, view: &View) -> Option<Arc<Terms>> {
+    flight::terms(id).or_else(|| Some(Arc::new(Terms::plain(Plan::of(view.site?)?.0, view.started, None))))
 }
 
 fn about(kind: IncidentKind, id: CallId, view: &View, terms: Option<&Terms>, elapsed: Duration, now: Tick) -> Finding {
+    let poll = view.poll.or_else(|| view.polling().then(|| flight::poll_of(id))?);
+    let thread = poll.map_or(view.thread, |poll| poll.thread);
     Finding {
         site: view.site,
         call: Some(id.number()),
         attempt: view.attempt,
         attempts: terms.map_or(1, |terms| terms.attempts),
         // Asked first: the thread may move on while the tree is read.
-        threads: is_held(kind, view).then(|| stack::of(view.thread)).flatten(),
+        threads: is_held(kind, view).then(|| stack::of(thread)).flatten(),
         tree: Some(tree(id, now)),
-        polled_by: view.thread,
+        polled_by: thread,
         paused_clock: view.paused_clock,
         ..Finding::process(kind, now, elapsed)
     }

@@ -12,6 +12,15 @@ pub(crate) enum Expiry {
     Idle,
 }
 
+/// Why a call whose flags these are must end; `None` where it need not.
+pub(crate) fn expiry(flags: u32) -> Option<Expiry> {
+    match () {
+        () if flags & FIRED != 0 => Some(Expiry::Limit),
+        () if flags & SILENT != 0 => Some(Expiry::Idle),
+        () => None,
+    }
+}
+
 /// What is due for a call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Due {
@@ -50,7 +59,6 @@ pub(crate) fn next(view: &View, now: Tick) -> Tick {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     const SECOND: u64 = 1_000_000_000;
 
@@ -60,26 +68,7 @@ mod tests {
 
     /// Began at 100 s, warns at 105 s, ends at 110 s; no idle limit.
     fn call() -> View {
-        View {
-            generation: 1,
-            flags: 0,
-            site: None,
-            parent: None,
-            started: at(100),
-            deadline: at(110),
-            warn: at(105),
-            idle: u64::MAX,
-            blocked_after: Duration::from_secs(1),
-            attempt: 1,
-            polls: 2,
-            thread: 0,
-            beat: at(100),
-            vouched_until: Tick::default(),
-            inherited: false,
-            only_report: false,
-            paused_clock: false,
-            alarm: false,
-        }
+        View { started: at(100), deadline: at(110), warn: at(105), beat: at(100), ..View::default() }
     }
 
     #[test]

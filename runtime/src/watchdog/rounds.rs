@@ -4,8 +4,8 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use super::TICK;
 use super::late::Late;
+use super::pace::REST;
 use super::runtimes::Runtimes;
 use crate::clock::Tick;
 use crate::event::Event;
@@ -35,7 +35,7 @@ impl Rounds {
             self.runtimes.forgive(now);
             self.late.watchdog(lag, cause, self.debugger, now);
         }
-        if now.since(self.looked) < TICK {
+        if now.since(self.looked) < REST {
             return;
         }
         self.looked = now;

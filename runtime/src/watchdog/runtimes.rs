@@ -34,7 +34,7 @@ use crate::policy::{self, OnRuntimeStall};
 /// ```
 pub fn watch_runtime(name: impl Into<String>, handle: &Handle) {
     runtime::watch(handle, name.into());
-    super::expect(Tick::NEVER);
+    super::start();
 }
 
 /// How long the report may take then.

@@ -1,0 +1,101 @@
+//! The time within a few milliseconds, for the price of a load.
+//!
+//! While calls come in numbers, the watchdog keeps this time. A call that begins and ends within one of its ticks need not read the clock.
+//! Nobody may conclude from it that something is *over*: what began at a tick may have begun up to [`longest_gap`] later.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::*, fence};
+use std::thread::Thread;
+use std::time::Duration;
+
+use crate::clock::Tick;
+
+/// How often the time is kept.
+pub(crate) const TICK: Duration = Duration::from_millis(4);
+
+/// What is due later than this can wait for the coarse time; also the longest that the keeper may be kept from its work before
+/// a duration could be misjudged.
+pub(crate) const FAR: u64 = 1_000_000_000;
+
+/// So many looks at a time that nobody keeps are a reason to keep it.
+const WANTED: u32 = 64;
+
+static NOW: AtomicU64 = AtomicU64::new(0);
+static LONGEST_GAP: AtomicU64 = AtomicU64::new(TICK.as_nanos() as u64);
+static MISSED: AtomicU32 = AtomicU32::new(0);
+
+/// The thread that keeps the time, and when it looks next.
+static KEEPER: OnceLock<Thread> = OnceLock::new();
+static PLANNED: AtomicU64 = AtomicU64::new(0);
+
+/// The time at the last tick, in nanoseconds; 0 where nobody keeps it.
+#[inline]
+pub(crate) fn now() -> u64 {
+    NOW.load(Acquire)
+}
+
+/// The longest time between two ticks so far, in nanoseconds.
+pub(crate) fn longest_gap() -> u64 {
+    LONGEST_GAP.load(Relaxed)
+}
+
+/// Notes that the time was needed and not kept; when that has happened often enough, it is kept.
+pub(crate) fn missed() {
+    if MISSED.fetch_add(1, Relaxed) + 1 == WANTED {
+        wake();
+    }
+}
+
+/// Something is due then: has the keeper look no later.
+pub(crate) fn expect(due: Tick) {
+    fence(SeqCst);
+    if due.as_nanos() < PLANNED.load(SeqCst) {
+        wake();
+    }
+}
+
+fn wake() {
+    if let Some(keeper) = KEEPER.get() {
+        keeper.unpark();
+    }
+}
+
+/// The thread that keeps the time from now on.
+pub(crate) fn kept_by(thread: Thread) {
+    let _ = KEEPER.set(thread);
+}
+
+/// The keeper looks again then.
+pub(crate) fn plan(next: Tick) {
+    PLANNED.store(next.as_nanos(), SeqCst);
+    fence(SeqCst);
+}
+
+/// Whether it was needed often since the last question.
+pub(crate) fn was_wanted() -> bool {
+    MISSED.swap(0, Relaxed) >= WANTED
+}
+
+/// It is `now`. For the keeper alone.
+pub(crate) fn keep(now: Tick) {
+    widen(now);
+    NOW.fetch_max(now.as_nanos(), Release);
+}
+
+/// Nobody keeps the time from here on.
+pub(crate) fn rest(now: Tick) {
+    widen(now);
+    NOW.store(0, Release);
+}
+
+/// Lets what was concluded from the present tick be concluded anew: the policies have changed.
+pub(crate) fn advance() {
+    let _ = NOW.fetch_update(AcqRel, Relaxed, |now| (now != 0).then(|| now + 1));
+}
+
+fn widen(now: Tick) {
+    let before = NOW.load(Relaxed);
+    if before != 0 {
+        LONGEST_GAP.fetch_max(now.as_nanos().saturating_sub(before), Relaxed);
+    }
+}

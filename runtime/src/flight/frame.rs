@@ -1,0 +1,120 @@
+//! One poll that lasts: written by the thread that polls, read by the watchdog.
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::*, fence};
+
+use super::plan::Plan;
+use super::record::{CallId, Record};
+use super::table;
+
+/// What a poll shows of its call.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shown {
+    /// When the poll began, in nanoseconds.
+    pub(crate) since: u64,
+    /// What [`Terms::due`](super::Terms::due) says of the call.
+    pub(crate) due: u64,
+    /// The number of the call; 0 while it has no record.
+    pub(crate) call: u64,
+    /// The number of its plan; 0 where it is no call, but a link to one.
+    pub(crate) plan: u32,
+    /// What its record gets as bits, when it takes one.
+    pub(crate) bits: u32,
+}
+
+impl Shown {
+    /// The call's record, where it has one and still runs.
+    pub(crate) fn record(&self) -> Option<&'static Record> {
+        table::running(CallId::of(self.call)?)
+    }
+
+    pub(crate) fn plan(&self) -> Option<&'static Plan> {
+        Plan::get(self.plan)
+    }
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Frame {
+    since: AtomicU64,
+    due: AtomicU64,
+    call: AtomicU64,
+    plan: AtomicU32,
+    bits: AtomicU32,
+    note: Note,
+}
+
+/// What the watchdog has done about a call without a record, for the record that it may take.
+#[derive(Debug, Default)]
+struct Note {
+    /// The poll that it is about.
+    since: AtomicU64,
+    flags: AtomicU32,
+    incident: AtomicU64,
+}
+
+impl Frame {
+    /// Notes the flags that would be up in a record, and the incident. For the watchdog alone.
+    ///
+    /// Calls that the watchdog has something to do about have lasted longer than a tick, so no other one began at the same time.
+    pub(super) fn note(&self, since: u64, flags: u32, incident: u64) {
+        self.note.since.store(0, Relaxed);
+        fence(Release);
+        self.note.flags.store(flags, Relaxed);
+        self.note.incident.store(incident, Relaxed);
+        self.note.since.store(since, Release);
+    }
+
+    /// What was noted about the call that began then.
+    #[inline]
+    pub(super) fn noted(&self, since: u64) -> Option<(u32, u64)> {
+        (self.note.since.load(Acquire) == since).then(|| (self.note.flags.load(Relaxed), self.note.incident.load(Relaxed)))
+    }
+
+    #[inline]
+    pub(super) fn show(&self, shown: &Shown) {
+        self.since.store(shown.since, Relaxed);
+        // Who reads one of those below also sees that the poll is another one.
+        fence(Release);
+        self.due.store(shown.due, Relaxed);
+        self.call.store(shown.call, Relaxed);
+        self.plan.store(shown.plan, Relaxed);
+        self.bits.store(shown.bits, Relaxed);
+    }
+
+    /// As it stands. For the thread that polls.
+    pub(super) fn own(&self) -> Shown {
+        Shown {
+            since: self.since.load(Relaxed),
+            due: self.due.load(Relaxed),
+            call: self.call.load(Relaxed),
+            plan: self.plan.load(Relaxed),
+            bits: self.bits.load(Relaxed),
+        }
+    }
+
+    /// As it stands; `None` where the poll has changed meanwhile. For other threads.
+    pub(super) fn read(&self) -> Option<Shown> {
+        let since = self.since.load(Acquire);
+        let shown = self.own();
+        fence(Acquire);
+        (self.since.load(Relaxed) == since && shown.since == since).then_some(shown)
+    }
+
+    #[inline]
+    pub(super) fn due(&self) -> u64 {
+        self.due.load(Relaxed)
+    }
+
+    #[inline]
+    pub(super) fn call(&self) -> u64 {
+        self.call.load(Relaxed)
+    }
+
+    pub(super) fn set_call(&self, call: u64) {
+        self.call.store(call, Relaxed);
+    }
+
+    pub(super) fn since(&self) -> u64 {
+        self.since.load(Relaxed)
+    }
+}

@@ -1,0 +1,74 @@
+//! What a call needs of its policy, worked out once.
+//!
+//! A plan lives as long as the process: one for each *distinct* policy that a function was ever called under, so that a call can hold it
+//! by reference. Reloads that change nothing for a function make no new one.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::policy::{self, OnTimeout, Policy, WarnAt};
+use crate::shelf::Shelf;
+use crate::site::Site;
+
+static PLANS: Shelf<Plan> = Shelf::new();
+
+/// See the module. Times in nanoseconds; `u64::MAX`: none.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    /// From 1.
+    pub(crate) number: u32,
+    pub(crate) site: &'static Site,
+    pub(crate) policy: Arc<Policy>,
+    pub(crate) limit: u64,
+    pub(crate) warn: u64,
+    /// Nothing but a limit and a warning: no layer, no grace, no idle limit.
+    pub(crate) plain: bool,
+}
+
+impl Plan {
+    /// What applies to `site` now, with the generation of the policies that say so; `None` where no more plans fit.
+    pub(crate) fn of(site: &'static Site) -> Option<(&'static Self, u64)> {
+        let (policy, generation) = policy::of_generation(site);
+        Some((Self::find(site, &policy).or_else(|| Self::make(site, policy))?, generation))
+    }
+
+    /// The plan of a number.
+    pub(crate) fn get(number: u32) -> Option<&'static Self> {
+        PLANS.get(number.checked_sub(1)?)
+    }
+
+    fn find(site: &'static Site, policy: &Policy) -> Option<&'static Self> {
+        PLANS.iter().find(|plan| std::ptr::eq(plan.site, site) && *plan.policy == *policy)
+    }
+
+    /// Once for each function and policy: who comes at the same time waits, and finds it.
+    #[cold]
+    fn make(site: &'static Site, policy: Arc<Policy>) -> Option<&'static Self> {
+        static MAKING: Mutex<()> = Mutex::new(());
+        let _making = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
+        Self::find(site, &policy).or_else(|| PLANS.add(|place| Self::new(place + 1, site, policy)))
+    }
+
+    fn new(number: u32, site: &'static Site, policy: Arc<Policy>) -> Self {
+        let limit = policy.timeout.value.map_or(u64::MAX, nanos);
+        let warn = match (policy.warn_at.value, policy.timeout.value) {
+            (Some(WarnAt::Elapsed(elapsed)), _) => nanos(elapsed),
+            (Some(WarnAt::Fraction(fraction)), Some(limit)) => nanos(limit.mul_f64(fraction.clamp(0.0, 1.0))),
+            _ => u64::MAX,
+        };
+        Self { number, site, plain: plain(&policy), policy, limit, warn }
+    }
+}
+
+fn plain(policy: &Policy) -> bool {
+    let layers = policy.retry.value.is_some()
+        || policy.breaker.value.is_some()
+        || policy.rate_limit.value.is_some()
+        || policy.concurrency.value.is_some();
+    let limits = policy.idle.value.is_some() || policy.total.value.is_some() || policy.on_timeout.value == OnTimeout::Warn;
+    !layers && !limits && policy.grace.value.is_zero() && policy.inherit.value
+}
+
+pub(super) fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

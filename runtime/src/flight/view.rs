@@ -1,0 +1,110 @@
+//! A running call as it stood at one moment: what judges are given.
+
+use std::time::Duration;
+
+use super::extra::Limits;
+use super::plan::{Plan, nanos};
+use super::record::{ALARM, CallId, FIRED, LINK, PAUSED, REPORTED, SILENT, WARNED, limits};
+use crate::clock::Tick;
+use crate::site::Site;
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub(crate) struct View {
+    pub(crate) generation: u32,
+    pub(crate) flags: u32,
+    /// `None` for an alarm.
+    pub(crate) site: Option<&'static Site>,
+    pub(crate) parent: Option<CallId>,
+    pub(crate) started: Tick,
+    pub(crate) deadline: Tick,
+    pub(crate) warn: Tick,
+    /// Nanoseconds; `u64::MAX`: none.
+    pub(crate) idle: u64,
+    pub(crate) blocked_after: Duration,
+    pub(crate) attempt: u32,
+    /// Twice the number of polls, plus one while a poll lasts.
+    pub(crate) polls: u64,
+    /// The poll that lasts, where the reader has looked for it.
+    pub(crate) poll: Option<Poll>,
+    /// The number of the thread on which it waited first.
+    pub(crate) thread: u32,
+    pub(crate) beat: Tick,
+    pub(crate) vouched_until: Tick,
+    pub(crate) inherited: bool,
+    pub(crate) only_report: bool,
+    pub(crate) paused_clock: bool,
+    pub(crate) alarm: bool,
+    /// No call, but the place of one in another task.
+    pub(crate) link: bool,
+    /// What the record says of its end.
+    pub(crate) due: u64,
+}
+
+/// A poll that has not returned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Poll {
+    /// The number of the thread.
+    pub(crate) thread: u32,
+    pub(crate) since: Tick,
+}
+
+#[cfg(test)]
+impl Default for View {
+    fn default() -> Self {
+        Self::layered(None, 0, Tick::default(), &Limits::NONE)
+    }
+}
+
+const FLAGS: u32 = FIRED | SILENT | WARNED | REPORTED;
+
+impl View {
+    /// Of a call without layers.
+    pub(super) fn plain(plan: &'static Plan, bits: u32, started: Tick) -> Self {
+        let (warn, deadline) = limits(plan, bits, started);
+        let blocked_after = plan.policy.blocked_after.value;
+        let limits = Limits { deadline, warn, blocked_after, inherited: deadline == Tick::NEVER, ..Limits::NONE };
+        Self::layered(Some(plan), bits, started, &limits)
+    }
+
+    /// Of a call with limits of its own.
+    pub(super) fn layered(plan: Option<&'static Plan>, bits: u32, started: Tick, limits: &Limits) -> Self {
+        let alarm = bits & ALARM != 0;
+        Self {
+            generation: 0,
+            flags: bits & FLAGS,
+            site: plan.map(|plan| plan.site),
+            parent: None,
+            started,
+            deadline: if alarm { started } else { limits.deadline },
+            warn: limits.warn,
+            idle: nanos(limits.idle),
+            blocked_after: limits.blocked_after,
+            attempt: limits.attempt,
+            polls: 0,
+            poll: None,
+            thread: 0,
+            beat: started,
+            vouched_until: Tick::default(),
+            inherited: limits.inherited,
+            only_report: limits.only_report,
+            paused_clock: bits & PAUSED != 0,
+            alarm,
+            link: bits & LINK != 0,
+            due: 0,
+        }
+    }
+
+    /// Whether a poll lasts.
+    pub(crate) fn polling(&self) -> bool {
+        self.polls & 1 == 1
+    }
+
+    /// When the silence becomes too long, as things stand.
+    pub(crate) fn silent_at(&self) -> Tick {
+        if self.idle == u64::MAX {
+            return Tick::NEVER;
+        }
+        self.beat.max(self.vouched_until).after(Duration::from_nanos(self.idle))
+    }
+}

@@ -1,0 +1,140 @@
+//! A call without layers that waits: it has a record, and the watchdog looks after it.
+
+use std::pin::Pin;
+use std::task::{self, Poll};
+use std::time::Duration;
+
+use super::current;
+use super::idle;
+use super::returned::Returns;
+use super::verdict::{self, outcome_of};
+use crate::clock::Tick;
+use crate::coarse;
+use crate::flight::{self, BEATS, COARSE, OVER, Plan, Slot, Ticket};
+use crate::observe;
+use crate::outcome::{Outcome, TimeoutError};
+use crate::policy::OnLate;
+use crate::site::Site;
+use crate::watchdog::{self, Expiry};
+
+/// See the module.
+pub(super) struct Waiting(Ticket);
+
+impl Waiting {
+    #[inline]
+    pub(super) fn new(ticket: Ticket) -> Self {
+        Self(ticket)
+    }
+
+    /// Polls the body; `Err`: the call must end.
+    #[inline]
+    pub(super) fn poll<F: Future>(&self, body: Pin<&mut F>, cx: &mut task::Context<'_>) -> Poll<Result<F::Output, Expiry>> {
+        let record = self.0.record();
+        if record.flags() & OVER != 0
+            && let Some(expiry) = watchdog::expiry(record.flags())
+        {
+            return Poll::Ready(Err(expiry));
+        }
+        let polled = current::inside(&self.0, now(), || body.poll(cx));
+        if polled.is_pending() {
+            record.wait(cx.waker());
+        }
+        polled.map(Ok)
+    }
+
+    /// The body returned, or the call must end.
+    #[inline]
+    pub(super) fn end<R, S: Returns<R>>(self, returns: S, ended: Result<R, Expiry>) -> R {
+        match ended {
+            Ok(returned) if !returns.failed(&returned) && self.quickly() => returned,
+            ended => self.conclude(returns, ended),
+        }
+    }
+
+    /// Counts a call that began in this tick and went well.
+    #[inline]
+    fn quickly(&self) -> bool {
+        let record = self.0.record();
+        let began = record.started().as_nanos();
+        record.flags() & (OVER | COARSE | BEATS) == COARSE
+            && coarse::now() == began
+            && slot(record.plan_number()).is_some_and(|slot| slot.count(began))
+    }
+
+    /// The call is over: judged by the clock, because the deadline decides.
+    #[cold]
+    pub(super) fn conclude<R, S: Returns<R>>(self, returns: S, ended: Result<R, Expiry>) -> R {
+        let now = Tick::now();
+        let overdue = match ended {
+            Ok(_) => verdict::overdue(&self.0, now),
+            Err(expiry) => Some(expiry),
+        };
+        let on_late = self.0.record().plan().map_or(OnLate::Value, |plan| plan.policy.on_late.value);
+        let (returned, outcome) = match ended {
+            Ok(returned) => verdict::judged(returns, returned, overdue, on_late, |_| self.error(now)),
+            Err(expiry) => (returns.timed_out(self.error(now)), outcome_of(expiry)),
+        };
+        self.count(outcome, now);
+        returned
+    }
+
+    /// Counts the call, and tells its callers that it went well.
+    fn count(&self, outcome: Outcome, now: Tick) {
+        let record = self.0.record();
+        let Some(plan) = record.plan() else { return };
+        if outcome == Outcome::Ok && record.flags() & BEATS != 0 {
+            idle::beat_up(record.parent());
+        }
+        count(plan.site, record.started(), record.flags() & COARSE != 0, outcome, now);
+    }
+
+    fn error(&self, now: Tick) -> TimeoutError {
+        let record = self.0.record();
+        verdict::limit_passed(record.plan(), now.since(record.started()), record.incident())
+    }
+
+    /// Who drops the future cancels the call; or its body has panicked.
+    #[cold]
+    pub(super) fn left(self) {
+        let outcome = if self.0.record().in_poll() { Outcome::Panicked } else { Outcome::Cancelled };
+        self.count(outcome, Tick::now());
+    }
+}
+
+/// When a poll begins, in nanoseconds: by the coarse time, while somebody keeps it.
+#[inline]
+pub(super) fn now() -> u64 {
+    match coarse::now() {
+        0 => exactly(),
+        tick => tick,
+    }
+}
+
+#[cold]
+fn exactly() -> u64 {
+    coarse::missed();
+    Tick::now().as_nanos()
+}
+
+#[inline]
+fn slot(plan: u32) -> Option<&'static Slot> {
+    flight::present()?.slot(Plan::get(plan)?.site)
+}
+
+fn count(site: &'static Site, started: Tick, coarsely: bool, outcome: Outcome, now: Tick) {
+    let most = u64::try_from(now.since(started).as_nanos()).unwrap_or(u64::MAX);
+    match flight::here().and_then(|here| here.slot_or_new(site)) {
+        Some(slot) => {
+            let elapsed = if coarsely { estimate(slot.sample(), most) } else { most };
+            slot.measured(elapsed);
+            observe::ended(site, slot.calls, now, outcome, Duration::from_nanos(elapsed));
+        }
+        None => observe::event(&crate::event::Event::Finished { site, at: now, outcome, elapsed: Duration::from_nanos(most), attempt: 1 }),
+    }
+}
+
+/// How long a call took that began within a tick, `most` ago at most: as long as the last measured one, where that can be.
+pub(super) fn estimate(sample: Option<u64>, most: u64) -> u64 {
+    let least = most.saturating_sub(coarse::TICK.as_nanos() as u64);
+    sample.unwrap_or(most).clamp(least, most)
+}

@@ -1,0 +1,50 @@
+//! How often the watchdog looks: every few milliseconds while calls come in numbers, and then it keeps the coarse time; else ten times a second.
+
+use std::time::Duration;
+
+use crate::clock::Tick;
+use crate::coarse;
+use crate::flight;
+
+/// The longest time between two looks.
+pub(super) const REST: Duration = Duration::from_millis(100);
+/// Ticks after which it is asked whether that is worth while.
+const WINDOW: u32 = 25;
+/// So many polls of different threads and ticks are.
+const WORTH: u32 = WINDOW / 2;
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct Pace {
+    keeps: bool,
+    before: Tick,
+    ticks: u32,
+    seen: u32,
+}
+
+impl Pace {
+    /// Keeps the coarse time, where that is worth while; the time until the next look.
+    pub(super) fn keep(&mut self, now: Tick) -> Duration {
+        self.keeps = if self.keeps { self.goes_on(now) } else { coarse::was_wanted() };
+        self.before = now;
+        if self.keeps {
+            coarse::keep(now);
+            coarse::TICK
+        } else {
+            coarse::rest(now);
+            REST
+        }
+    }
+
+    fn goes_on(&mut self, now: Tick) -> bool {
+        self.seen += flight::lanes().map(|lane| u32::from(lane.last_poll() >= self.before.as_nanos())).sum::<u32>();
+        // Looks between two ticks are none.
+        self.ticks += u32::from(now.since(self.before) >= coarse::TICK / 2);
+        if self.ticks < WINDOW {
+            return true;
+        }
+        let worth = self.seen >= WORTH;
+        (self.ticks, self.seen) = (0, 0);
+        worth
+    }
+}
