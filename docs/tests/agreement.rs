@@ -57,8 +57,8 @@ fn the_reference_lists_every_metric_and_no_other() {
 /// The labels of a metric by its name in a query, where there is such a metric. A histogram has three series.
 fn labels(metrics: &str, name: &str) -> Option<BTreeSet<String>> {
     let row = |name: &str| metrics.lines().find(|line| line.starts_with(&format!("| `{name}` |"))).map(str::to_owned);
-    let parts = ["_bucket", "_sum", "_count"].iter().filter_map(|part| name.strip_suffix(part)).filter_map(row);
-    let row = row(name).or_else(|| parts.filter(|row| row.contains("| histogram |")).next_back())?;
+    let mut parts = ["_bucket", "_sum", "_count"].iter().filter_map(|part| name.strip_suffix(part)).filter_map(row);
+    let row = row(name).or_else(|| parts.rfind(|row| row.contains("| histogram |")))?;
     let column = row.split('|').nth(2)?.to_owned();
     let mut labels: BTreeSet<String> = after(&column, "`", word).into_iter().map(str::to_owned).collect();
     // What Prometheus adds.
