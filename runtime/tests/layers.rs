@@ -46,6 +46,9 @@ fn install() {
         timeout = "1s"
         concurrency = 1
 
+        [functions."layers.queues"]
+        concurrency = 1
+
         [functions."layers.gives_its_seat_up"]
         concurrency = 1
         retry = { attempts = 2, initial = "1s", jitter = false }
@@ -258,4 +261,27 @@ async fn a_limit_that_is_only_reported_leaves_the_limits_inside_in_force() {
 async fn a_deadline_is_inherited_through_a_call_that_only_reports_its_own() {
     install();
     assert_eq!(cause(&around().await.unwrap_err()).function(), "layers.around");
+}
+
+#[timeout_async(secs = 60, name = "layers.queues")]
+async fn queues() -> io::Result<()> {
+    sleep(Duration::from_secs(1)).await;
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dump_tells_calls_that_wait_for_their_turn_from_those_whose_body_has_begun() {
+    install();
+    let counts = || {
+        let functions = backstop::dump().functions;
+        let row = functions.into_iter().find(|row| row.function == "layers.queues").unwrap();
+        (row.calls, row.in_flight, row.queued)
+    };
+    let look = async {
+        sleep(Duration::from_millis(500)).await;
+        counts()
+    };
+    let (_, seen) = tokio::join!(join_all((0..3).map(|_| queues())), look);
+    assert_eq!(seen, (0, 3, 2));
+    assert_eq!(counts(), (3, 0, 0));
 }

@@ -5,6 +5,7 @@ use std::task::{Context, Poll};
 
 use super::call::Call;
 use crate::clock::{Clock, Tick};
+use crate::metrics::queued::Queued;
 use crate::outcome::Rejection;
 use crate::policy::Policy;
 use crate::resilience::State;
@@ -54,10 +55,13 @@ impl Call {
         if bulkhead.is_none() && fault.is_none() {
             return None;
         }
-        let (policy, clock) = (self.policy, self.clock);
+        let (site, policy, clock) = (self.site, self.policy, self.clock);
         Some(Box::pin(async move {
             let seat = match bulkhead {
-                Some(state) => state.enter(policy).await,
+                Some(state) => {
+                    let _queued = Queued::begin(site);
+                    state.enter(policy).await
+                }
                 None => None,
             };
             #[cfg(feature = "inject")]
@@ -83,6 +87,7 @@ async fn admit(
         Turn::Ready => {}
         // A turn that comes after the whole call's limit is none: better refused now than timed out then.
         Turn::Wait(slot) if slot.at() < total => {
+            let _queued = Queued::begin(site);
             watchdog::sleep_until(clock, slot.at()).await;
             slot.take();
         }

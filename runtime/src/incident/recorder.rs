@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::ring::{Ring, Words};
 use crate::clock::Tick;
-use crate::metrics::{process, tally};
+use crate::metrics::{process, queued, tally};
 use crate::outcome::Outcome;
 use crate::site::{Site, sites};
 
@@ -198,6 +198,7 @@ pub(crate) struct Progress {
     pub(crate) site: &'static Site,
     pub(crate) calls: u64,
     pub(crate) in_flight: u64,
+    pub(crate) queued: u64,
     pub(crate) last_started: Option<Tick>,
     pub(crate) last_finished: Option<Tick>,
 }
@@ -213,7 +214,7 @@ fn progress_of(site: &'static Site) -> Option<Progress> {
     let tally = tally::of(site)?;
     let last_started = Some(tally.last_started()?);
     let (calls, in_flight) = (tally.finished(), tally.in_flight());
-    Some(Progress { site, calls, in_flight, last_started, last_finished: tally.last_finished() })
+    Some(Progress { site, calls, in_flight, queued: queued::of(site), last_started, last_finished: tally.last_finished() })
 }
 
 #[cfg(test)]

@@ -110,8 +110,10 @@ pub struct FunctionProgress {
     pub function: &'static str,
     /// Calls that ended.
     pub calls: u64,
-    /// Calls that run now.
+    /// Calls that have begun and not ended.
     pub in_flight: u64,
+    /// How many of those wait for their turn, for a rate limit or a seat: their bodies have not begun.
+    pub queued: u64,
     /// How long ago an attempt began last.
     pub last_started: Option<Duration>,
     /// How long ago a call ended last.
@@ -269,6 +271,7 @@ impl FunctionProgress {
             function: progress.site.name(),
             calls: progress.calls,
             in_flight: progress.in_flight,
+            queued: progress.queued,
             last_started: progress.last_started.map(|at| now.since(at)),
             last_finished: progress.last_finished.map(|at| now.since(at)),
         }

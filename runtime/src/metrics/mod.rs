@@ -12,6 +12,7 @@ mod flush;
 mod groups;
 pub(crate) mod names;
 pub(crate) mod process;
+pub(crate) mod queued;
 mod shard;
 mod stats;
 pub(crate) mod tally;

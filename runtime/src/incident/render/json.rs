@@ -169,6 +169,7 @@ fn function(progress: &FunctionProgress) -> Value {
         "function": progress.function,
         "calls": progress.calls,
         "in_flight": progress.in_flight,
+        "queued": progress.queued,
         "last_started_seconds": progress.last_started.map(seconds),
         "last_finished_seconds": progress.last_finished.map(seconds),
     })

@@ -137,7 +137,10 @@ fn functions(functions: &[FunctionProgress], out: &mut dyn Write) -> fmt::Result
         return writeln!(out, "  none was called");
     }
     for function in functions {
-        write!(out, "  {}: {} calls, {} running", function.function, function.calls, function.in_flight)?;
+        write!(out, "  {}: {} ended, {} running", function.function, function.calls, function.in_flight)?;
+        if function.queued > 0 {
+            write!(out, " ({} of them queued)", function.queued)?;
+        }
         function.last_started.iter().try_for_each(|ago| write!(out, ", started {} ago", spell(*ago)))?;
         function.last_finished.iter().try_for_each(|ago| write!(out, ", finished {} ago", spell(*ago)))?;
         writeln!(out)?;
