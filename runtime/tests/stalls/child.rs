@@ -167,10 +167,15 @@ async fn takes_a_worker() -> io::Result<()> {
     Ok(())
 }
 
-/// Goes on stalling until the report is there, with the stack.
+/// How long a report waits for the stack, at the most.
+pub const STACKS: Duration = Duration::from_secs(if cfg!(native_stacks) { 5 } else { 0 });
+
+/// Goes on stalling until the report is there, and the stack in it.
 fn until_reported(kind: IncidentKind, stall: impl Fn()) {
-    let whole = |incident: &Incident| incident.kind == kind && (!cfg!(native_stacks) || !incident.threads.is_empty());
-    until(|| backstop::incidents().iter().any(whole), stall);
+    let has = |what: fn(&Incident) -> bool| backstop::incidents().iter().any(|incident| incident.kind == kind && what(incident));
+    until(|| has(|_| true), &stall);
+    let began = Instant::now();
+    until(|| began.elapsed() >= STACKS || has(|incident| !incident.threads.is_empty()), stall);
 }
 
 /// Waits until the report says that it is over: a program that goes on.
