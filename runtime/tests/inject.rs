@@ -90,3 +90,15 @@ async fn a_block_holds_the_thread_so_that_the_call_is_late() {
     assert!(before.elapsed() >= Duration::from_millis(600));
     assert_eq!(common::ended("inject.blocked", Outcome::Late), 1);
 }
+
+#[timeout_async(secs = 20, isolate, name = "inject.isolated")]
+async fn isolated() -> io::Result<[bool; 3]> {
+    let spawned = tokio::spawn(fetch());
+    let carried = tokio::spawn(backstop::carry(fetch()));
+    Ok([fetch().await.is_err(), carried.await?.is_err(), spawned.await?.is_err()])
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_scope_follows_isolated_bodies_and_carried_tasks_and_no_others() {
+    assert_eq!(under("inject.fetch=error(x)", isolated()).await.unwrap(), [true, true, false]);
+}

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use pin_project_lite::pin_project;
 
+use super::faults::Faults;
 use super::{current, waiting};
 use crate::flight::Ticket;
 
@@ -50,6 +51,7 @@ pin_project! {
     #[must_use = "futures do nothing unless polled"]
     pub struct Carried<F> {
         link: Option<Ticket>,
+        faults: Faults,
         #[pin]
         future: F,
     }
@@ -77,7 +79,7 @@ pin_project! {
 /// # }
 /// ```
 pub fn carry<F: Future>(future: F) -> Carried<F> {
-    Carried { link: current::link(), future }
+    Carried { link: current::link(), faults: Faults::here(), future }
 }
 
 /// [`carry`] for the closure of `spawn_blocking`.
@@ -95,10 +97,10 @@ pub fn carry<F: Future>(future: F) -> Carried<F> {
 /// # }
 /// ```
 pub fn carry_blocking<R>(work: impl FnOnce() -> R) -> impl FnOnce() -> R {
-    let link = current::link();
+    let (link, faults) = (current::link(), Faults::here());
     move || {
         let _entered = link.as_ref().and_then(|link| current::enter(link, waiting::now()));
-        work()
+        faults.during(work)
     }
 }
 
@@ -108,6 +110,6 @@ impl<F: Future> Future for Carried<F> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
         let _entered = this.link.as_ref().and_then(|link| current::enter(link, waiting::now()));
-        this.future.poll(cx)
+        this.faults.during(|| this.future.poll(cx))
     }
 }

@@ -10,6 +10,7 @@ use pin_project_lite::pin_project;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
+use super::faults::Faults;
 use super::{current, waiting};
 use crate::clock::{Clock, Tick};
 use crate::event::Event;
@@ -54,7 +55,7 @@ where
         let fate = Arc::new(Fate::default());
         let ticket = ticket(self.site);
         fate.call.store(ticket.as_ref().map_or(0, |ticket| ticket.id().number()), Relaxed);
-        let task = Task { body, ticket, ended: Ended { site: self.site, fate: Arc::clone(&fate) } };
+        let task = Task { body, ticket, faults: Faults::here(), ended: Ended { site: self.site, fate: Arc::clone(&fate) } };
         Stage::Task(runtime.spawn(task), fate)
     }
 }
@@ -123,6 +124,7 @@ pin_project! {
     struct Task<F> {
         body: Pin<Box<F>>,
         ticket: Option<Ticket>,
+        faults: Faults,
         ended: Ended,
     }
 }
@@ -138,7 +140,7 @@ impl<F: Future> Future for Task<F> {
             record.begin_poll();
         }
         let _polling = Polling::begin(&this.ended.fate);
-        let polled = this.body.as_mut().poll(cx);
+        let polled = this.faults.during(|| this.body.as_mut().poll(cx));
         if let Some(record) = record {
             record.end_poll();
         }

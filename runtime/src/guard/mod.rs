@@ -17,6 +17,7 @@ mod cancel;
 mod current;
 mod deadline;
 mod fallback;
+mod faults;
 mod first;
 mod future;
 mod idle;

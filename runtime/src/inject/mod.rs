@@ -15,6 +15,7 @@ mod scope;
 pub use fault::{Fault, InjectedError};
 pub(crate) use plan::Plan;
 pub use rule::{InvalidRule, Rule};
+pub(crate) use scope::Taken;
 pub use scope::{Scope, scope};
 
 use crate::event::Event;

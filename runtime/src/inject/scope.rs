@@ -21,8 +21,9 @@ pub struct Scope {
 
 /// Runs `future`; guarded calls inside suffer the faults of `rules`, before those of the environment and the policy file.
 ///
-/// Scopes may be nested, the inner one is asked first. A task that is spawned inside does not belong to the scope unless it is given it by
-/// [`Scope::current`] and [`Scope::enter`]. Works under any executor.
+/// Scopes may be nested, the inner one is asked first. The scope follows isolated bodies and what [`carry`](crate::carry) takes along; any
+/// other task that is spawned inside does not belong to it unless it is given it by [`Scope::current`] and [`Scope::enter`]. Works under
+/// any executor.
 ///
 /// ```
 /// # futures::executor::block_on(async {
@@ -63,6 +64,23 @@ impl Scope {
     fn draw(&self, site: &Site, fits: Fits) -> Option<Fault> {
         let own = self.rules.iter().filter(|armed| armed.matches(site.name())).find_map(|armed| armed.draw(fits));
         own.or_else(|| self.outer.as_ref()?.draw(site, fits))
+    }
+}
+
+/// The scope of the caller, for code of it that runs on in another task: an isolated body, a carried future.
+pub(crate) struct Taken(Option<Scope>);
+
+impl Taken {
+    pub(crate) fn here() -> Self {
+        Self(Scope::current())
+    }
+
+    /// Runs in that scope, if there is one.
+    pub(crate) fn during<R>(&self, run: impl FnOnce() -> R) -> R {
+        match &self.0 {
+            Some(scope) => CURRENT.sync_scope(scope.clone(), run),
+            None => run(),
+        }
     }
 }
 
