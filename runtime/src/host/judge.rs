@@ -7,6 +7,8 @@ use crate::spell::spell;
 
 /// What the host takes in less than this is noise, and excuses nobody.
 pub(super) const NOISE: Duration = Duration::from_millis(500);
+/// A program that has this much of its CPUs, in percent, starves itself.
+pub(super) const GREEDY: f64 = 50.0;
 /// A host that slept for less than this did not sleep.
 pub(super) const NAP: Duration = Duration::from_secs(1);
 
@@ -22,9 +24,10 @@ pub(super) struct Stretch {
 /// Who is to blame, and why.
 ///
 /// The process did not run at all: the host's fault, if without that time the limit would not have passed. Its thread wanted a CPU and had none for
-/// half of the time or more: the host's fault, for a call whose limit is at least twice its usual time would have ended.
+/// half of the time or more: the host's fault, for a call whose limit is at least twice its usual time would have ended; unless it was this
+/// program that had the CPUs.
 pub(super) fn judge(stretch: Stretch, evidence: &Evidence) -> (Blame, String) {
-    let Evidence { window, on_cpu, waited, stopped, late, suspended, debugger, .. } = *evidence;
+    let Evidence { window, on_cpu, waited, own, stopped, late, suspended, debugger, .. } = *evidence;
     let half = |lost: Duration, of: Duration| lost * 2 >= of && lost > Duration::ZERO;
     if let Some(pid) = debugger {
         return (Blame::Debugger, format!("process {pid}, a debugger or a program like it, is attached"));
@@ -37,14 +40,21 @@ pub(super) fn judge(stretch: Stretch, evidence: &Evidence) -> (Blame, String) {
         let reason = "stopped, frozen, paused with its machine, or at a breakpoint";
         return (Blame::Host, format!("the process did not run for {} of that time: {reason}", spell(stopped)));
     }
-    if half(late, stretch.elapsed) {
+    let own = own.filter(|own| *own >= GREEDY);
+    if half(late, stretch.elapsed) && own.is_none() {
         return (Blame::Host, format!("the watchdog itself waited for a CPU for {} of that time", spell(late)));
     }
     match (on_cpu, waited) {
         (Some(on_cpu), Some(waited)) => {
-            let blame = if half(waited, window) { Blame::Host } else { Blame::Code };
-            let of = format!("of the last {}", spell(window));
-            (blame, format!("{of} its thread was on a CPU for {} and waited for one for {}", spell(on_cpu), spell(waited)))
+            let spent = format!("was on a CPU for {} and waited for one for {}", spell(on_cpu), spell(waited));
+            let because = format!("of the last {} its thread {spent}", spell(window));
+            match own {
+                Some(own) if half(waited, window) => {
+                    (Blame::Code, format!("{because}, while this program itself had {own:.0} % of the CPUs"))
+                }
+                None if half(waited, window) => (Blame::Host, because),
+                _ => (Blame::Code, because),
+            }
         }
         _ if cfg!(target_os = "linux") => (Blame::Unknown, "its thread is not known".to_owned()),
         _ => (Blame::Unknown, "not available on this platform".to_owned()),
@@ -110,6 +120,13 @@ mod tests {
         assert!(held(30, 30, &starved(15)) && held(30, 30, &starved(28)));
         assert!(!held(30, 30, &starved(14)));
         assert_eq!(blame(30, 30, &Evidence { on_cpu: Some(s(30)), ..quiet() }), Blame::Code, "it spins");
+    }
+
+    #[test]
+    fn a_program_that_has_the_cpus_itself_starves_itself() {
+        let starved = |own| Evidence { on_cpu: Some(s(2)), waited: Some(s(28)), own: Some(own), ..quiet() };
+        assert_eq!((blame(30, 30, &starved(95.0)), blame(30, 30, &starved(8.0))), (Blame::Code, Blame::Host));
+        assert!(!held(30, 30, &Evidence { late: s(20), ..starved(95.0) }));
     }
 
     #[test]

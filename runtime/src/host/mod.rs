@@ -14,12 +14,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 pub(crate) use past::Cause;
+pub(crate) use procfs::cpu_time;
 
 use crate::clock::Tick;
 use crate::flight::thread;
 use crate::metrics::beat;
 use judge::Stretch;
 use past::Past;
+use procfs::Times;
 
 /// Threads that are looked at in one second; where there are more, they take turns.
 const LOOKS: usize = 64;
@@ -73,6 +75,8 @@ pub struct Evidence {
     pub on_cpu: Option<Duration>,
     /// How long it was able to run and waited for a CPU.
     pub waited: Option<Duration>,
+    /// How much of the CPUs that it may use this process had in that time, in percent.
+    pub own: Option<f64>,
     /// How long nothing of the process ran.
     pub stopped: Duration,
     /// How long the watchdog itself waited for a CPU.
@@ -135,6 +139,7 @@ fn gather(suspect: &Suspect<'_>) -> Evidence {
     let overdue = beat::WATCHDOG.due().filter(|due| now.since(*due) >= judge::NOISE);
     let tids = suspect.threads.iter().filter_map(|number| Some(thread::named(*number)?.tid)).filter(|tid| *tid != 0);
     let times: Vec<_> = tids.filter_map(|tid| Some((tid, procfs::times_of(tid)?))).collect();
+    let process = cpu_time().map(|on_cpu| Times { on_cpu, waited: Duration::ZERO });
     let mut past = past();
     if let Some(uptime) = uptime {
         past.compare_clocks(uptime);
@@ -147,6 +152,7 @@ fn gather(suspect: &Suspect<'_>) -> Evidence {
         window: spent.map_or(Duration::ZERO, |(window, _)| window),
         on_cpu: spent.map(|(_, times)| times.on_cpu),
         waited: spent.map(|(_, times)| times.waited),
+        own: process.map(|process| own(past.spent(PROCESS, suspect.since, now, process))),
         stopped: missing(Cause::Stopped) + overdue.map_or(Duration::ZERO, |due| suspect.until.since(due.max(suspect.since))),
         late: missing(Cause::Starved),
         suspended: missing(Cause::Suspended),
@@ -172,6 +178,14 @@ pub(crate) fn missed(due: Tick, now: Tick) -> Option<(Duration, Cause)> {
 
 /// The watchdog's own times are remembered like those of a thread with this number.
 const OWN: i32 = 0;
+/// The times of the whole process are remembered like those of a thread with this number.
+const PROCESS: i32 = -1;
+
+/// How much of the CPUs the process had, in percent.
+fn own((window, times): (Duration, Times)) -> f64 {
+    let cpus = std::thread::available_parallelism().map_or(1.0, |cpus| f64::from(u32::try_from(cpus.get()).unwrap_or(u32::MAX)));
+    100.0 * times.on_cpu.as_secs_f64() / (window.as_secs_f64() * cpus).max(f64::EPSILON)
+}
 
 static TRACED: AtomicBool = AtomicBool::new(false);
 
@@ -183,13 +197,15 @@ pub(crate) fn is_traced() -> bool {
 /// Looks at the host and at the threads that poll guarded calls, once a second; how long the host slept, and who traces this process.
 pub(crate) fn look(now: Tick, round: usize) -> (Option<Duration>, Option<u32>) {
     let (uptime, debugger, own, tids) = (procfs::uptime(), procfs::debugger(), procfs::own_times(), tids());
+    let process = cpu_time().map(|on_cpu| Times { on_cpu, waited: Duration::ZERO });
     TRACED.store(debugger.is_some(), Relaxed);
     let first = if tids.len() > LOOKS { round * LOOKS % tids.len() } else { 0 };
     let turn = tids.iter().cycle().skip(first).take(LOOKS.min(tids.len()));
     let times: Vec<_> = turn.filter_map(|tid| Some((*tid, procfs::times_of(*tid)?))).collect();
     let mut past = past();
-    past.keep_threads(|tid| tid == OWN || tids.contains(&tid));
-    for (tid, times) in times.into_iter().chain(own.map(|own| (OWN, own))) {
+    past.keep_threads(|tid| tid <= OWN || tids.contains(&tid));
+    let whole = process.map(|process| (PROCESS, process));
+    for (tid, times) in times.into_iter().chain(own.map(|own| (OWN, own))).chain(whole) {
         past.seen(tid, now, times);
     }
     (uptime.and_then(|uptime| past.compare_clocks(uptime)), debugger)

@@ -31,6 +31,11 @@ pub(super) fn own_times() -> Option<Times> {
     times(&text("/proc/thread-self/schedstat")?)
 }
 
+/// The CPU time of all threads of this process, those that have ended included.
+pub(crate) fn cpu_time() -> Option<Duration> {
+    cpu_time_in(&text("/proc/self/stat")?)
+}
+
 /// The time since the host was started, with the time that it slept; and the monotonic time, without, before and after it was read.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Uptime {
@@ -67,6 +72,15 @@ fn times(text: &str) -> Option<Times> {
     Some(Times { on_cpu: numbers.next()?.ok()?, waited: numbers.next()?.ok()? })
 }
 
+/// Fields 14 and 15: user and system time in ticks of 10 ms. The second field is the program's name in brackets, which may hold spaces and
+/// brackets.
+fn cpu_time_in(stat: &str) -> Option<Duration> {
+    let mut fields = stat.rsplit_once(") ")?.1.split(' ');
+    let user: u64 = fields.nth(11)?.parse().ok()?;
+    let system: u64 = fields.next()?.parse().ok()?;
+    Some(Duration::from_millis(user.checked_add(system)?.checked_mul(10)?))
+}
+
 fn tracer(status: &str) -> Option<u32> {
     let pid = status.lines().find_map(|line| line.strip_prefix("TracerPid:"))?.trim().parse().ok()?;
     (pid != 0).then_some(pid)
@@ -86,6 +100,9 @@ mod tests {
         let read = Times { on_cpu: Duration::from_nanos(1_500), waited: Duration::from_secs(2) };
         assert_eq!(times("1500 2000000000 17\n"), Some(read));
         assert_eq!(times("0 garbage"), None);
+        let stat = "42 (a ) b (c)) S 1 42 42 0 -1 4194560 1 2 3 4 150 25 0 0 20 0 8 0 100 1 2";
+        assert_eq!(cpu_time_in("no brackets"), None);
+        assert_eq!(cpu_time_in(stat), Some(Duration::from_millis(1750)));
         assert_eq!((tracer("Name:\tx\nTracerPid:\t77\nUid:\t0\n"), tracer("TracerPid:\t0\n")), (Some(77), None));
         assert_eq!(average("some avg10=12.50 avg60=1.00 avg300=0.00 total=1\nfull avg10=3.00"), Some(12.5));
     }
@@ -96,6 +113,7 @@ mod tests {
         // The kernel counts when the thread leaves its CPU, or at the next tick.
         std::thread::sleep(Duration::from_millis(10));
         assert!(own_times().unwrap().on_cpu > Duration::ZERO);
+        assert!(cpu_time().is_some());
         assert!(uptime().unwrap().time > Duration::ZERO);
         assert_eq!(times_of(i32::MAX), None);
     }

@@ -3,6 +3,8 @@
 use std::fs;
 use std::time::Duration;
 
+use crate::host;
+
 /// The host and this process at the time of an incident. A value is `None` where the platform does not give it.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
@@ -67,7 +69,7 @@ impl SystemState {
         self.threads = field(&status, "Threads:").and_then(|value| value.parse().ok());
         self.open_files = fs::read_dir("/proc/self/fd").ok().map(|entries| entries.count() as u64);
         self.open_files_limit = text("/proc/self/limits").and_then(|text| open_files_limit(&text));
-        self.cpu_time = text("/proc/self/stat").and_then(|text| cpu_time(&text));
+        self.cpu_time = host::cpu_time();
     }
 
     /// What about the host makes every program slow, in words; `None` on a healthy one.
@@ -121,15 +123,6 @@ fn open_files_limit(text: &str) -> Option<u64> {
     field(text, "Max open files")?.parse().ok()
 }
 
-/// Fields 14 and 15 of `/proc/self/stat`: user and system time in ticks of 10 ms (`USER_HZ` is 100 wherever Rust runs). The second
-/// field is the program's name in brackets, which may hold spaces and brackets.
-fn cpu_time(text: &str) -> Option<Duration> {
-    let mut fields = text.rsplit_once(") ")?.1.split(' ');
-    let user: u64 = fields.nth(11)?.parse().ok()?;
-    let system: u64 = fields.next()?.parse().ok()?;
-    Some(Duration::from_millis(user.checked_add(system)?.checked_mul(10)?))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -143,8 +136,6 @@ mod tests {
         assert_eq!(pressure("io", psi), Some(Pressure { resource: "io", some: 12.5, full: Some(3.0) }));
         let limits = "Limit Soft Hard Units\nMax open files            1024                 524288               files\n";
         assert_eq!(open_files_limit(limits), Some(1024));
-        let stat = "42 (a ) b (c)) S 1 42 42 0 -1 4194560 1 2 3 4 150 25 0 0 20 0 8 0 100 1 2";
-        assert_eq!(cpu_time(stat), Some(Duration::from_millis(1750)));
     }
 
     #[test]
@@ -152,7 +143,6 @@ mod tests {
         assert_eq!(load(""), None);
         assert_eq!(kibibytes("", "VmRSS:"), None);
         assert_eq!(pressure("cpu", "nothing"), None);
-        assert_eq!(cpu_time("no brackets"), None);
         assert_eq!(open_files_limit("Max open files   unlimited unlimited files"), None);
     }
 

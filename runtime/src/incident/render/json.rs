@@ -67,6 +67,7 @@ fn verdict(verdict: &Verdict) -> Value {
         "window_seconds": seconds(evidence.window),
         "on_cpu_seconds": evidence.on_cpu.map(seconds),
         "waited_seconds": evidence.waited.map(seconds),
+        "own_cpu_percent": evidence.own,
         "stopped_seconds": seconds(evidence.stopped),
         "watchdog_late_seconds": seconds(evidence.late),
         "suspended_seconds": seconds(evidence.suspended),
