@@ -93,3 +93,20 @@ fn a_name_that_is_not_known_is_answered_with_the_nearest() {
     assert_eq!(fence("fence.send").unwrap_err().nearest(), Some("fence.sends"));
     assert!(unfence("fence.send").is_err());
 }
+
+#[timeout_async(secs = 300, name = "fence.is_hot")]
+async fn is_hot() -> io::Result<u32> {
+    Ok(7)
+}
+
+#[tokio::test]
+async fn the_next_call_of_a_busy_loop_is_refused() {
+    for _ in 0..20 {
+        for _ in 0..2000 {
+            assert!(is_hot().await.is_ok());
+        }
+        fence("fence.is_hot").unwrap();
+        assert!(is_hot().await.is_err());
+        unfence("fence.is_hot").unwrap();
+    }
+}

@@ -26,10 +26,10 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// What applies to `site` now, with the generation of the policies that say so; `None` where no more plans fit.
+    /// What applies to `site` now, with the edition of the policies that say so; `None` where no more plans fit.
     pub(crate) fn of(site: &'static Site) -> Option<(&'static Self, u64)> {
-        let (policy, generation) = policy::of_generation(site);
-        Some((Self::find(site, &policy).or_else(|| Self::make(site, policy))?, generation))
+        let (policy, edition) = policy::of_edition(site);
+        Some((Self::find(site, &policy).or_else(|| Self::make(site, policy))?, edition))
     }
 
     /// The plan of a number.
@@ -61,7 +61,8 @@ impl Plan {
 }
 
 fn plain(policy: &Policy) -> bool {
-    let layers = policy.retry.value.is_some()
+    let layers = policy.fenced.value
+        || policy.retry.value.is_some()
         || policy.breaker.value.is_some()
         || policy.rate_limit.value.is_some()
         || policy.concurrency.value.is_some();

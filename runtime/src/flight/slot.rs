@@ -20,8 +20,8 @@ pub(crate) struct Slot {
     /// Of the plan, in nanoseconds.
     limit: AtomicU64,
     plan: AtomicU32,
-    /// The generation of the policies that the plan is from.
-    generation: AtomicU64,
+    /// The edition of the policies that the plan is from.
+    edition: AtomicU64,
     /// How long the last measured call took, in nanoseconds.
     sample: AtomicU64,
     pub(crate) calls: &'static Shard,
@@ -33,7 +33,7 @@ impl Slot {
             tick: AtomicU64::new(NEVER),
             limit: AtomicU64::new(u64::MAX),
             plan: AtomicU32::new(0),
-            generation: AtomicU64::new(u64::MAX),
+            edition: AtomicU64::new(u64::MAX),
             sample: AtomicU64::new(UNKNOWN),
             calls: tally::shard(site),
         }
@@ -57,16 +57,16 @@ impl Slot {
 
     /// The plan in force; `None` where no more plans fit.
     pub(crate) fn look_up(&self, site: &'static Site) -> Option<&'static Plan> {
-        if self.generation.load(Relaxed) == policy::generation()
+        if self.edition.load(Relaxed) == policy::edition()
             && let Some(plan) = Plan::get(self.plan())
         {
             return Some(plan);
         }
-        let (plan, generation) = Plan::of(site)?;
+        let (plan, edition) = Plan::of(site)?;
         self.tick.store(NEVER, Relaxed);
         self.limit.store(plan.limit, Relaxed);
         self.plan.store(plan.number, Relaxed);
-        self.generation.store(generation, Relaxed);
+        self.edition.store(edition, Relaxed);
         Some(plan)
     }
 

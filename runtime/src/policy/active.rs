@@ -29,6 +29,8 @@ use crate::site::{Site, sites};
 pub(crate) struct Active {
     set: PolicySet,
     generation: u64,
+    /// Grows whenever something is worked out anew, by a reload or by a fence.
+    edition: u64,
     /// By [`Site::id`].
     table: Box<[Arc<Policy>]>,
     watchdog: Arc<WatchdogPolicy>,
@@ -41,8 +43,10 @@ impl Active {
     fn new(set: PolicySet, generation: u64, sites: &[&'static Site], before: Option<&Self>) -> Self {
         #[cfg(not(feature = "inject"))]
         let _ = before;
+        static EDITION: AtomicU64 = AtomicU64::new(0);
         Self {
             generation,
+            edition: EDITION.fetch_add(1, Ordering::Relaxed) + 1,
             table: sites.iter().map(|site| Arc::new(set.policy(site))).collect(),
             watchdog: Arc::new(set.file.watchdog()),
             #[cfg(feature = "inject")]
@@ -78,11 +82,11 @@ pub(crate) fn device(site: &'static Site) -> DevicePolicy {
     }
 }
 
-/// The same, and of which generation it is.
-pub(crate) fn of_generation(site: &'static Site) -> (Arc<Policy>, u64) {
+/// The same, and of which edition it is.
+pub(crate) fn of_edition(site: &'static Site) -> (Arc<Policy>, u64) {
     let active = in_force().load();
     let policy = active.table.get(site.id()).map_or_else(|| Arc::new(detached(site)), Arc::clone);
-    (policy, active.generation)
+    (policy, active.edition)
 }
 
 /// A site that no attribute made is in no table, and no file can name it.
@@ -110,9 +114,9 @@ pub(crate) fn channels() -> Arc<[Channel]> {
     Arc::clone(&in_force().load().set.file.channels)
 }
 
-/// The number of policy sets that were installed so far; 0 while only built-in policies and attributes apply.
-pub(crate) fn generation() -> u64 {
-    in_force().load().generation
+/// Another number whenever something in force may have changed.
+pub(crate) fn edition() -> u64 {
+    in_force().load().edition
 }
 
 /// The fault that this call of `site` is to suffer, by the environment or the file.
@@ -149,6 +153,7 @@ pub(super) fn work_out_again() {
     let _installing = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
     let before = current();
     in_force().store(Arc::new(Active::new(before.set.clone(), before.generation, sites(), Some(&*before))));
+    coarse::advance();
 }
 
 /// Puts `set` in force for all calls that start from now on, and says so by [`Event::PolicyLoaded`].
@@ -260,12 +265,12 @@ mod tests {
     fn an_install_holds_for_calls_that_start_later() {
         let running = of(&SITE);
         assert_eq!(running.timeout.value, Some(Duration::from_secs(10)));
-        let before = generation();
+        let before = edition();
         install(set("[functions.\"policy::active::tests::site\"]\ntimeout = \"7s\"\n[channels.ops]\nkind = \"log\"\n"));
         assert_eq!(running.timeout.value, Some(Duration::from_secs(10)));
         assert_eq!(of(&SITE).timeout.value, Some(Duration::from_secs(7)));
         assert_eq!(&*channels()[0].name, "ops");
-        assert!(generation() > before);
+        assert!(edition() > before);
         let explanation = crate::explain("policy::active::tests::site").unwrap();
         assert_eq!(explanation.setting("timeout").unwrap().origin().to_string(), "backstop.toml:2");
     }
