@@ -55,7 +55,8 @@ fn waits() -> String {
 /// Why a call has not come back: it blocks, a call inside it is stuck, or it waits.
 fn stuck(tree: &Tree, place: usize) -> String {
     let node = &tree.calls[place];
-    if let Some(polling) = node.polling.as_ref().filter(|polling| polling.elapsed >= BLOCKING) {
+    // In its first poll a call has waited for nothing yet.
+    if let Some(polling) = node.polling.as_ref().filter(|polling| polling.elapsed >= BLOCKING || node.polls == 0) {
         return format!("the body has not given its thread `{}` back for {}", polling.thread, spell(polling.elapsed));
     }
     match innermost(tree, place) {
@@ -103,6 +104,7 @@ fn runtime(runtime: Option<&RuntimeState>) -> String {
 mod tests {
     use super::super::testing::{finding, node, polling, stalled_runtime, thread};
     use super::*;
+    use crate::flight::Polling;
 
     fn guess_for(kind: IncidentKind, tree: Vec<Node>) -> String {
         let finding = Finding { call: Some(1), ..finding(kind) };
@@ -139,6 +141,18 @@ mod tests {
         let computing = ThreadState { state: Some("running"), system_call: None, ..sleeping.clone() };
         assert_eq!(doing(computing).as_deref(), Some("the thread computes in `app::load`"));
         assert_eq!(doing(ThreadState { subject: false, ..sleeping }), None);
+    }
+
+    #[test]
+    fn a_call_that_blocks_in_its_first_poll_was_polled() {
+        let blocks = Node {
+            polling: Some(Polling { elapsed: Duration::from_millis(200), ..polling("worker-1", 0) }),
+            polls: 0,
+            ..node(1, 0, "outer")
+        };
+        assert!(guess_for(IncidentKind::Limit, vec![blocks]).contains("not given its thread `worker-1` back for 200ms"));
+        let waits = Node { polls: 0, ..node(1, 0, "outer") };
+        assert!(guess_for(IncidentKind::Limit, vec![waits]).contains("never polled"));
     }
 
     #[test]
