@@ -1,8 +1,7 @@
 //! `cargo xtask sweep`: every operator of every tensor function fails once, for every class of fault.
 
-use std::io::{BufRead, BufReader};
 use std::ops::AddAssign;
-use std::process::{ExitCode, Stdio};
+use std::process::ExitCode;
 
 use crate::problem::{Done, Problem};
 use crate::{setup, workspace};
@@ -13,8 +12,9 @@ Usage: cargo xtask sweep [OPTIONS]
 Fails the k-th operator on the simulated device, for every k and every class of fault that is tried again, in four
 functions: an actor-critic's gradients, a training step with Adam and batch normalisation, a feature pipeline, and an
 accumulator that is written in place. What is left must be, bit for bit, what the CPU leaves, or what was there before.
-Runs integration-tests/tests/device_sweep.rs with BACKSTOP_SWEEP=whole (Linux only) after preparing libtorch.
-About half a minute; ends with one line, and with a failure if anything is wrong:
+Then four threads share a network while faults fly. Runs integration-tests/tests/device_sweep.rs and device_threads.rs
+with BACKSTOP_SWEEP=whole (Linux only) after preparing libtorch. About a minute; prints what the tests said if one of
+them fails, and then, as its last line:
 
   injected N, survived N, refused N, wrong N
 
@@ -42,21 +42,20 @@ pub fn start(mut arguments: lexopt::Parser) -> Done<ExitCode> {
 
 /// The sum over all functions, `None` where none reported; and whether all tests passed.
 fn run() -> Done<(Option<Tally>, bool)> {
-    let test = ["test", "--package", "backstop-integration-tests", "--test", "device_sweep", "--", "--nocapture"];
     let mut command = workspace::cargo();
-    command.args(test).env("BACKSTOP_SWEEP", "whole").stdout(Stdio::piped());
-    let mut child = command.spawn().map_err(|error| Problem::new(format!("cannot start cargo: {error}")))?;
-    let mut tally = None;
-    if let Some(output) = child.stdout.take() {
-        for line in BufReader::new(output).lines().map_while(Result::ok) {
-            println!("{line}");
-            if let Some(one) = Tally::read(&line) {
-                *tally.get_or_insert_with(Tally::default) += one;
-            }
-        }
+    command.args(["test", "--quiet", "--package", "backstop-integration-tests", "--no-fail-fast"]);
+    command.args(["--test", "device_sweep", "--test", "device_threads", "--", "--nocapture"]).env("BACKSTOP_SWEEP", "whole");
+    eprintln!("failing every operator in turn …");
+    let output = command.output().map_err(|error| Problem::new(format!("cannot start cargo: {error}")))?;
+    let (said, complained) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    if !output.status.success() {
+        eprintln!("{said}{complained}");
     }
-    let status = child.wait().map_err(|error| Problem::new(format!("the tests did not end: {error}")))?;
-    Ok((tally, status.success()))
+    let tally = said.lines().filter_map(Tally::read).reduce(|mut sum, one| {
+        sum += one;
+        sum
+    });
+    Ok((tally, output.status.success()))
 }
 
 /// How many faults were injected, and what became of them.
@@ -109,8 +108,10 @@ mod tests {
 
     #[test]
     fn the_test_prints_the_line_that_is_read() {
-        let path = workspace::root().join("integration-tests/tests/device_sweep.rs");
-        let test = fs::read_to_string(&path).expect("the sweep can be read");
-        assert!(test.contains("\"injected {}, survived {}, refused {}, wrong {}\""));
+        for test in ["device_sweep", "device_threads"] {
+            let path = workspace::root().join(format!("integration-tests/tests/{test}.rs"));
+            let test = fs::read_to_string(&path).expect("the sweep can be read");
+            assert!(test.contains("\"injected {}, survived {}, refused {}, wrong {}\""), "{}", path.display());
+        }
     }
 }

@@ -4,8 +4,9 @@ use super::argument::Arguments;
 use super::attempt;
 use super::classify::Fault;
 use super::health::Route;
+use super::routes::{self, Routes};
 use super::survey::{Survey, signature};
-use super::{preflight, routes, torch};
+use super::{preflight, torch};
 use crate::policy::{self, DevicePolicy};
 use crate::site::Site;
 
@@ -14,6 +15,7 @@ pub(super) struct Call {
     pub(super) site: &'static Site,
     pub(super) names: &'static [&'static str],
     pub(super) survey: Survey,
+    pub(super) routes: Routes,
     policy: DevicePolicy,
     /// Whether this call tries the device for others that wait.
     pub(super) probe: bool,
@@ -35,8 +37,9 @@ pub(super) enum Begun {
 }
 
 impl Call {
+    #[inline]
     pub(super) fn new(site: &'static Site, names: &'static [&'static str]) -> Self {
-        Self { site, names, survey: Survey::new(), policy: DevicePolicy::built_in(), probe: false, bound: None }
+        Self { site, names, survey: Survey::new(), routes: Routes::of(site), policy: DevicePolicy::built_in(), probe: false, bound: None }
     }
 
     pub(super) fn begin<A: Arguments>(&mut self, arguments: &mut A) -> Begun {
@@ -70,7 +73,7 @@ impl Call {
         if self.policy.cpu {
             return true;
         }
-        let route = routes::route(self.site, &self.policy, || signature(arguments));
+        let route = self.routes.route(&self.policy, || signature(arguments));
         self.probe = route == Route::Probe;
         matches!(route, Route::Cpu(_))
     }
@@ -90,9 +93,9 @@ impl Call {
 
     /// What a fault says about the next call.
     pub(super) fn remember(&self, fault: &Fault, signature: u64) {
-        routes::failed(self.site, fault.class, signature, &self.policy);
+        self.routes.failed(fault.class, signature, &self.policy);
         if self.probe {
-            routes::inconclusive(self.site, signature);
+            self.routes.inconclusive(signature);
         }
     }
 }

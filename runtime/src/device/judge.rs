@@ -52,9 +52,9 @@ impl Call {
     fn device_answered<A: Arguments, R, E: Errors<R>>(&self, errors: E, result: &std::thread::Result<R>, arguments: &A) {
         let worked = result.as_ref().is_ok_and(|returned| errors.error(returned).is_none());
         if worked {
-            routes::succeeded(self.site, || signature(arguments));
+            self.routes.succeeded(|| signature(arguments));
         } else if self.probe {
-            routes::inconclusive(self.site, signature(arguments));
+            self.routes.inconclusive(signature(arguments));
         }
     }
 

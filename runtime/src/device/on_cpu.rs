@@ -14,7 +14,7 @@ use super::moving::{Exchange, Migration};
 use super::result::{Errors, Tensors};
 use super::survey::signature;
 use super::torch::{self, Device, TchError, Tensor};
-use super::{opaque, report, routes};
+use super::{opaque, report};
 use crate::event::Event;
 use crate::observe;
 
@@ -155,7 +155,7 @@ impl<'c, A: Arguments, R> OnCpu<'c, A, R> {
     fn misrouted<E: Errors<R>>(&mut self, errors: E, result: std::thread::Result<R>, text: &str) -> R {
         self.undo();
         let site = self.call.site;
-        routes::succeeded(site, || signature(self.arguments));
+        self.call.routes.succeeded(|| signature(self.arguments));
         let why = self.left_behind();
         mixed(text).iter().for_each(|fault| report::refused(site, &self.call.device(), fault, &why));
         amend(errors, result, &format!("\n\nbackstop: `{}` was sent to the CPU, and could not run there: {why}", site.name()))

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::classify::{Class, Fault};
-use super::routes;
+use super::routes::{self, Routes};
 use crate::clock::Tick;
 use crate::event::Event;
 use crate::incident::{self, Finding, IncidentKind};
@@ -24,7 +24,7 @@ pub(super) fn refused(site: &'static Site, device: &str, fault: &Fault, why: &st
 
 /// One incident for each function and class while nothing else becomes of it; one for a device that is lost, whoever finds it so.
 fn open(site: &'static Site, device: &str, fault: &Fault, what_followed: &str) {
-    let news = if fault.class == Class::Poisoned { routes::loss_is_news() } else { routes::is_news(site, fault.class) };
+    let news = if fault.class == Class::Poisoned { routes::loss_is_news() } else { Routes::of(site).is_news(fault.class) };
     if !news {
         return;
     }

@@ -30,50 +30,59 @@ impl Kept {
     }
 }
 
-/// A site that no attribute made has no memory: it always goes to the device.
-fn of(site: &'static Site) -> Option<&'static Kept> {
-    static KEPT: OnceLock<Vec<Kept>> = OnceLock::new();
-    KEPT.get_or_init(|| sites().iter().map(|_| Kept::default()).collect()).get(site.id())
+/// What one function's failures say.
+#[derive(Clone, Copy)]
+pub(super) struct Routes {
+    site: &'static Site,
+    /// A site that no attribute made has no memory: it always goes to the device.
+    kept: Option<&'static Kept>,
 }
 
-/// Where a call goes; `signature` is asked for only where something is remembered.
-pub(super) fn route(site: &'static Site, policy: &DevicePolicy, signature: impl FnOnce() -> u64) -> Route {
-    match of(site).filter(|kept| kept.remembers.load(Ordering::Acquire)) {
-        Some(kept) => {
-            let signature = signature();
-            kept.change(|health| health.route(Tick::now(), signature, policy))
+impl Routes {
+    pub(super) fn of(site: &'static Site) -> Self {
+        static KEPT: OnceLock<Vec<Kept>> = OnceLock::new();
+        Self { site, kept: KEPT.get_or_init(|| sites().iter().map(|_| Kept::default()).collect()).get(site.id()) }
+    }
+
+    fn remembering(self) -> Option<&'static Kept> {
+        self.kept.filter(|kept| kept.remembers.load(Ordering::Acquire))
+    }
+
+    /// Where a call goes; `signature` is asked for only where something is remembered.
+    #[inline]
+    pub(super) fn route(self, policy: &DevicePolicy, signature: impl FnOnce() -> u64) -> Route {
+        let Some(kept) = self.remembering() else { return Route::Device };
+        let signature = signature();
+        kept.change(|health| health.route(Tick::now(), signature, policy))
+    }
+
+    /// A device fault.
+    pub(super) fn failed(self, class: Class, signature: u64, policy: &DevicePolicy) {
+        let Some(kept) = self.kept else { return };
+        if kept.change(|health| health.failed(Tick::now(), class, signature, policy)) {
+            observe::event(&Event::DeviceRouted { site: self.site, cpu: true });
         }
-        None => Route::Device,
     }
-}
 
-/// A device fault.
-pub(super) fn failed(site: &'static Site, class: Class, signature: u64, policy: &DevicePolicy) {
-    let Some(kept) = of(site) else { return };
-    if kept.change(|health| health.failed(Tick::now(), class, signature, policy)) {
-        observe::event(&Event::DeviceRouted { site, cpu: true });
+    /// The device did the work.
+    #[inline]
+    pub(super) fn succeeded(self, signature: impl FnOnce() -> u64) {
+        let Some(kept) = self.remembering() else { return };
+        let signature = signature();
+        if kept.change(|health| health.succeeded(signature)) {
+            observe::event(&Event::DeviceRouted { site: self.site, cpu: false });
+        }
     }
-}
 
-/// The device did the work.
-pub(super) fn succeeded(site: &'static Site, signature: impl FnOnce() -> u64) {
-    let Some(kept) = of(site).filter(|kept| kept.remembers.load(Ordering::Acquire)) else { return };
-    let signature = signature();
-    if kept.change(|health| health.succeeded(signature)) {
-        observe::event(&Event::DeviceRouted { site, cpu: false });
+    /// A probe ended in an error of the program's own.
+    pub(super) fn inconclusive(self, signature: u64) {
+        self.kept.iter().for_each(|kept| kept.change(|health| health.inconclusive(Tick::now(), signature)));
     }
-}
 
-/// A probe ended in an error of the program's own.
-pub(super) fn inconclusive(site: &'static Site, signature: u64) {
-    if let Some(kept) = of(site) {
-        kept.change(|health| health.inconclusive(Tick::now(), signature));
+    /// Whether a fault of this class has not been told of for long.
+    pub(super) fn is_news(self, class: Class) -> bool {
+        self.kept.is_none_or(|kept| kept.told.lock().unwrap_or_else(PoisonError::into_inner).is_news(Tick::now(), class))
     }
-}
-
-/// Whether a fault of this class of this function has not been told of for long.
-pub(super) fn is_news(site: &'static Site, class: Class) -> bool {
-    of(site).is_none_or(|kept| kept.told.lock().unwrap_or_else(PoisonError::into_inner).is_news(Tick::now(), class))
 }
 
 /// Whether nobody has told of the lost device yet.

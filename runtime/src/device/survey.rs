@@ -39,6 +39,7 @@ impl Change {
 }
 
 impl Survey {
+    #[inline]
     pub(crate) fn new() -> Self {
         Self { origin: Device::Cpu, notes: Notes::default(), snapshot: None }
     }
@@ -127,8 +128,8 @@ struct Notes {
 #[derive(Clone, Copy, Default)]
 struct Note {
     tensor: Mark,
-    /// That of the gradient, where there is one.
-    gradient: Option<Mark>,
+    /// [`Mark::NONE`] where there is none.
+    gradient: Mark,
     argument: u32,
     uncounted: bool,
 }
@@ -137,14 +138,15 @@ struct Note {
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 struct Mark {
     identity: usize,
-    version: Option<i64>,
+    /// Versions count up from 0; a tensor that has none is at -1.
+    version: i64,
 }
 
 impl Notes {
     #[inline]
     fn note(&mut self, whose: Whose, seen: Seen<'_>) {
         let Some((tensor, uncounted)) = seen.tensor() else { return };
-        let note = Note { tensor: Mark::of(tensor), gradient: gradient_mark(tensor), argument: whose.argument, uncounted };
+        let note = Note { tensor: Mark::of(tensor), gradient: Mark::of_gradient(tensor), argument: whose.argument, uncounted };
         match self.first.get_mut(self.count) {
             Some(place) => *place = note,
             None => self.more.push(note),
@@ -165,10 +167,10 @@ impl Note {
         if torch::identity(tensor) != self.tensor.identity {
             return Some(Change::Replaced);
         }
-        if torch::version(tensor) != self.tensor.version {
+        if Mark::of(tensor) != self.tensor {
             return Some(Change::Written);
         }
-        if gradient_mark(tensor) != self.gradient {
+        if Mark::of_gradient(tensor) != self.gradient {
             return Some(Change::Gradient);
         }
         self.uncounted.then_some(Change::Unknown)
@@ -176,13 +178,15 @@ impl Note {
 }
 
 impl Mark {
+    const NONE: Self = Self { identity: 0, version: 0 };
+
     #[inline]
     fn of(tensor: &Tensor) -> Self {
-        Self { identity: torch::identity(tensor), version: torch::version(tensor) }
+        Self { identity: torch::identity(tensor), version: torch::version(tensor).unwrap_or(-1) }
     }
-}
 
-#[inline]
-fn gradient_mark(tensor: &Tensor) -> Option<Mark> {
-    torch::gradient_of(tensor).map(|gradient| Mark::of(&gradient))
+    #[inline]
+    fn of_gradient(tensor: &Tensor) -> Self {
+        torch::gradient_of(tensor).map_or(Self::NONE, |gradient| Self::of(&gradient))
+    }
 }

@@ -11,6 +11,8 @@ mod mps;
 mod words;
 
 #[cfg(test)]
+mod templates;
+#[cfg(test)]
 mod tests;
 
 use std::any::Any;

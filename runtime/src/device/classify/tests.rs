@@ -10,15 +10,15 @@ use serde::Deserialize;
 use super::{Backend, Class, Fault, of_error, of_panic, text};
 
 #[derive(Deserialize)]
-struct Row {
-    text: String,
+pub(super) struct Row {
+    pub(super) text: String,
     backend: String,
     class: String,
     retry_on_cpu: bool,
     certainty: String,
 }
 
-fn rows() -> Vec<Row> {
+pub(super) fn rows() -> Vec<Row> {
     let set = include_str!("../../../tests/data/device_errors.jsonl");
     set.lines().map(|line| serde_json::from_str(line).expect("a row of the set")).collect()
 }
@@ -37,7 +37,7 @@ fn found(text: &str) -> Option<(&'static str, &'static str, bool)> {
     super::text(text).map(|fault| (backend(&fault), fault.class.as_str(), fault.retry))
 }
 
-fn backend(fault: &Fault) -> &'static str {
+pub(super) fn backend(fault: &Fault) -> &'static str {
     match fault.backend {
         Backend::Mps => "mps",
         Backend::Cuda => "cuda",
@@ -119,7 +119,7 @@ fn precision_and_recall_stay_above_the_floor() {
 
 const UNSUPPORTED: &str =
     "The operator 'aten::ormqr' is not currently implemented for the MPS device. If you want this op to be \"considered\"";
-const FRAMES: &str = "\nException raised from mps_error_fallback at /Users/runner/aten/src/ATen/mps/MPSFallback.mm:37 (most recent call first):\nframe \
+pub(super) const FRAMES: &str = "\nException raised from mps_error_fallback at /Users/runner/aten/src/ATen/mps/MPSFallback.mm:37 (most recent call first):\nframe \
                       #0: c10::Error::Error + 0x9d (0x7f in /home/user/mps-lab/libc10.so)";
 
 #[test]

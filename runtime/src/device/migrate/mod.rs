@@ -91,6 +91,7 @@ impl<'t> Seen<'t> {
     }
 
     /// The tensor, and whether it may change without being counted.
+    #[inline]
     pub(crate) fn tensor(self) -> Option<(&'t Tensor, bool)> {
         match self {
             Seen::Tensor(tensor) => Some((tensor, false)),
@@ -121,6 +122,7 @@ impl<'v> Visitor<'v> {
     }
 
     /// What is shown from now on belongs to this argument.
+    #[inline]
     pub(crate) fn argument(&mut self, number: u32) -> &mut Self {
         self.whose = Whose { argument: number, exclusive: false };
         self
@@ -132,6 +134,7 @@ impl<'v> Visitor<'v> {
         self
     }
 
+    #[inline]
     fn show(&mut self, seen: Seen<'_>) {
         (self.each)(self.whose, seen);
     }
