@@ -48,9 +48,9 @@ where
     E: Errors<R>,
     T: Tensors<R>,
 {
-    let counted = Counted::new(site);
+    let counted = Counted::anywhere(site);
     let mut call = Call::new(site, names);
-    let stage = match call.begin(arguments) {
+    let stage = match call.begin(arguments, &counted) {
         Begun::Plain => Stage::Plain(arguments),
         Begun::Unseen => Stage::Unseen(names, arguments),
         Begun::Lost(cause) => Stage::Answered(failure::fail(returns.errors, cause), arguments),

@@ -3,11 +3,12 @@
 use super::argument::Arguments;
 use super::attempt;
 use super::classify::Fault;
+use super::counted::Counted;
 use super::health::Route;
 use super::routes::{self, Routes};
 use super::survey::{Survey, signature};
 use super::{preflight, torch};
-use crate::policy::{self, DevicePolicy};
+use crate::policy::DevicePolicy;
 use crate::site::Site;
 
 /// One call. Made in place and then filled there: see [`Survey`].
@@ -42,14 +43,14 @@ impl Call {
         Self { site, names, survey: Survey::new(), routes: Routes::of(site), policy: DevicePolicy::built_in(), probe: false, bound: None }
     }
 
-    pub(super) fn begin<A: Arguments>(&mut self, arguments: &mut A) -> Begun {
+    pub(super) fn begin<A: Arguments>(&mut self, arguments: &mut A, counted: &Counted) -> Begun {
         if attempt::inside_fallback() {
             return Begun::Plain;
         }
         if !self.survey.note(arguments) {
             return Begun::Unseen;
         }
-        self.policy = policy::device(self.site);
+        self.policy = counted.policy();
         if !self.policy.fallback && !self.policy.cpu {
             return Begun::Plain;
         }

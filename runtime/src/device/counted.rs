@@ -1,36 +1,99 @@
 //! Counts one call of a tensor function, however it ends.
 
+use std::time::Duration;
+
 use crate::clock::Tick;
+use crate::coarse;
 use crate::event::Event;
+use crate::flight::{self, Slot};
 use crate::observe;
 use crate::outcome::Outcome;
+use crate::policy::{self, DevicePolicy};
 use crate::site::Site;
+use crate::watchdog;
 
 /// An open call; dropped without an outcome it was cancelled, or has panicked.
+///
+/// One that stays on its thread is counted as a guarded call is that is ready at once: within a tick of the coarse time no clock is read, and
+/// it took as long as the one that was measured in this tick.
 pub(super) struct Counted {
     site: &'static Site,
+    /// Where this thread counts; `None` where the call may end on another.
+    slot: Option<&'static Slot>,
     began: Tick,
+    exact: bool,
     outcome: Option<Outcome>,
 }
 
 impl Counted {
-    pub(super) fn new(site: &'static Site) -> Self {
+    /// A call that ends on another thread, perhaps.
+    pub(super) fn anywhere(site: &'static Site) -> Self {
         let began = Tick::now();
         observe::event(&Event::Started { site, at: began, attempt: 1 });
-        Self { site, began, outcome: None }
+        Self { site, slot: None, began, exact: true, outcome: None }
+    }
+
+    /// A call that ends on this thread.
+    #[inline]
+    pub(super) fn here(site: &'static Site) -> Self {
+        let tick = coarse::now();
+        match flight::present().and_then(|here| here.slot(site)).filter(|slot| slot.knows(tick)) {
+            Some(slot) => {
+                slot.calls.start_alone(Tick::from_nanos(tick));
+                Self { site, slot: Some(slot), began: Tick::from_nanos(tick), exact: false, outcome: None }
+            }
+            None => Self::closely(site, tick),
+        }
+    }
+
+    /// The first call of a tick.
+    #[cold]
+    #[inline(never)]
+    fn closely(site: &'static Site, tick: u64) -> Self {
+        watchdog::start();
+        let slot = flight::here().and_then(|here| here.slot_or_new(site));
+        let Some(slot) = slot.filter(|slot| slot.look_up(site).is_some()) else { return Self::anywhere(site) };
+        if tick == 0 {
+            coarse::missed();
+        }
+        let began = Tick::now();
+        slot.trust(tick, !observe::each_is_told());
+        observe::began(site, slot.calls, began);
+        Self { site, slot: Some(slot), began, exact: true, outcome: None }
+    }
+
+    /// What applies to the call.
+    #[inline]
+    pub(super) fn policy(&self) -> DevicePolicy {
+        let plan = self.slot.and_then(|slot| slot.look_up(self.site));
+        plan.map_or_else(|| policy::device(self.site), |plan| plan.policy.device.value)
     }
 
     /// The call returned.
+    #[inline]
     pub(super) fn returned(mut self, failed: bool) {
+        let at = self.began.as_nanos();
+        if !failed && !self.exact && coarse::now() == at && self.slot.is_some_and(|slot| slot.count(at)) {
+            std::mem::forget(self);
+            return;
+        }
         self.outcome = Some(if failed { Outcome::Error } else { Outcome::Ok });
     }
 }
 
 impl Drop for Counted {
+    #[cold]
     fn drop(&mut self) {
         let unfinished = if std::thread::panicking() { Outcome::Panicked } else { Outcome::Cancelled };
-        let at = Tick::now();
-        let outcome = self.outcome.unwrap_or(unfinished);
-        observe::event(&Event::Finished { site: self.site, at, outcome, elapsed: at.since(self.began), attempt: 1 });
+        let (site, outcome, at) = (self.site, self.outcome.unwrap_or(unfinished), Tick::now());
+        let most = at.since(self.began);
+        let Some(slot) = self.slot else {
+            return observe::event(&Event::Finished { site, at, outcome, elapsed: most, attempt: 1 });
+        };
+        // One that began within a tick took as long as the last measured one, where that can be.
+        let least = if self.exact { most } else { most.saturating_sub(coarse::TICK) };
+        let elapsed = slot.sample().map_or(most, Duration::from_nanos).clamp(least, most);
+        slot.measured(u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX));
+        observe::ended(site, slot.calls, at, outcome, elapsed);
     }
 }

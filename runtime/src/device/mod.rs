@@ -77,9 +77,9 @@ where
     T: Tensors<R>,
     F: for<'x> FnMut(Lent<'x, A>) -> R,
 {
-    let counted = Counted::new(site);
+    let counted = Counted::here(site);
     let mut call = Call::new(site, names);
-    let returned = match call.begin(&mut arguments) {
+    let returned = match call.begin(&mut arguments, &counted) {
         Begun::Plain => body(arguments.give()),
         Begun::Unseen => {
             let result = caught::run(|| body(arguments.give()));
