@@ -14,7 +14,7 @@ use backstop::{Outcome, TimeoutError, timeout_async};
 use futures::FutureExt;
 use tokio::time::{self, Instant, sleep, sleep_until};
 
-const STORIES: u64 = 4_000;
+const STORIES: u64 = 3_000;
 
 fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
