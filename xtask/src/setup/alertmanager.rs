@@ -62,7 +62,8 @@ fn download(work: &Path) -> Done<PathBuf> {
 
 fn apt(work: &Path) -> Command {
     let mut command = Command::new("apt-get");
-    command.current_dir(work).args(["-q", "-q"]);
+    // Without a network it is to fail soon.
+    command.current_dir(work).args(["-q", "-q", "-o", "Acquire::http::Timeout=10", "-o", "Acquire::Retries=1"]);
     command
 }
 
