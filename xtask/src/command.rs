@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use crate::nearest::nearest;
 use crate::problem::{Done, Problem};
-use crate::{bench, demo, setup, soak, sweep, test};
+use crate::{bench, demo, setup, soak, stacks, sweep, test};
 
 /// One command of `cargo xtask`.
 pub struct Command {
@@ -13,11 +13,12 @@ pub struct Command {
     start: fn(lexopt::Parser) -> Done<ExitCode>,
 }
 
-const ALL: [Command; 6] = [
+const ALL: [Command; 7] = [
     Command { name: "setup", what: "find or make libtorch, so that no environment variable has to be set", start: setup::start },
     Command { name: "demo", what: "run the trading system with injected trouble and watch it survive", start: demo::start },
     Command { name: "test", what: "everything that must pass: format, lints, tests, docs, the book", start: test::start },
     Command { name: "sweep", what: "fail every operator on the simulated device once; nothing may come out wrong", start: sweep::start },
+    Command { name: "stacks", what: "capture the stacks of threads that are stuck in every way, many times", start: stacks::start },
     Command { name: "soak", what: "minutes of everything at once; nothing may be left behind", start: soak::start },
     Command { name: "bench", what: "what a guarded call costs", start: bench::start },
 ];
@@ -65,12 +66,12 @@ mod tests {
     #[test]
     fn a_command_that_is_like_none_is_shown_all() {
         let problem = named("publish").err().expect("`publish` is no command").to_string();
-        assert!(problem.contains("setup, demo, test, sweep, soak, bench"), "{problem}");
+        assert!(problem.contains("setup, demo, test, sweep, stacks, soak, bench"), "{problem}");
     }
 
     #[test]
     fn the_overview_names_every_command() {
-        for name in ["setup", "demo", "test", "sweep", "soak", "bench"] {
+        for name in ["setup", "demo", "test", "sweep", "stacks", "soak", "bench"] {
             assert!(overview().contains(&format!("\n  {name}")), "{name}");
         }
     }

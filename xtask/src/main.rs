@@ -1,4 +1,4 @@
-//! The commands of this workspace: `cargo xtask setup | demo | test | sweep | soak | bench`.
+//! The commands of this workspace: `cargo xtask setup | demo | test | sweep | stacks | soak | bench`.
 
 mod bench;
 mod command;
@@ -8,6 +8,7 @@ mod problem;
 mod progress;
 mod setup;
 mod soak;
+mod stacks;
 mod sweep;
 mod test;
 mod workspace;

@@ -41,7 +41,7 @@ pub(crate) const DEVICE_CLASSES: [&str; 15] = [
 ];
 
 /// The label `what` of [`DROPPED`].
-pub(crate) const DROPPED_WHAT: [&str; 12] = [
+pub(crate) const DROPPED_WHAT: [&str; 13] = [
     "call",
     "connection",
     "finding",
@@ -52,6 +52,7 @@ pub(crate) const DROPPED_WHAT: [&str; 12] = [
     "record",
     "report",
     "reporter_panic",
+    "stack",
     "watchdog",
     "other",
 ];

@@ -1,10 +1,11 @@
 //! One look at one thread: asleep, it is read from outside; running, it copies itself. Nothing here takes memory from the heap.
 
+use super::handler::RED_ZONE;
 use super::maps::{self, Maps};
 use super::memory::{self, Pages};
 use super::procfs::{self, Call};
 use super::shot::{Frame, Image, Sample, Shot, Source};
-use super::signal::{Copies, RED_ZONE, Refusal};
+use super::signal::{Copies, Refusal};
 use super::text::Text;
 use super::unwind::{Found, Registers, Stack, Unwinder};
 
@@ -38,10 +39,15 @@ impl Capture {
         for _ in 0..TRIES {
             match procfs::call(tid) {
                 Some(Call::Asleep { number, stack, code }) => {
-                    let Some(length) = self.read(stack.wrapping_sub(RED_ZONE)) else { break };
+                    let Some(length) = self.read(stack.wrapping_sub(RED_ZONE)) else {
+                        sample.source = Source::Refused(Refusal::Impossible);
+                        return sample;
+                    };
                     if procfs::call(tid) == Some(Call::Asleep { number, stack, code }) {
                         sample.call = (number >= 0).then_some(number);
                         sample.wchan = procfs::wchan(tid);
+                        // It may have fallen asleep since its state was read.
+                        sample.state = if state == b'R' { b'S' } else { state };
                         sample.source = Source::Asleep;
                         self.unwind(Registers::at(stack, code), length, &mut sample, shot);
                         return sample;
@@ -57,7 +63,7 @@ impl Capture {
         }
         match self.copies.ask(tid) {
             Ok((registers, length)) => {
-                sample.source = Source::Signal;
+                (sample.source, sample.state) = (Source::Signal, b'R');
                 self.unwind(registers, length, &mut sample, shot);
             }
             Err(refusal) => sample.source = Source::Refused(refusal),
@@ -97,6 +103,6 @@ pub(super) fn refusal(refusal: Refusal) -> &'static str {
     match refusal {
         Refusal::Blocked => "it runs, and blocks the signal that asks for its stack",
         Refusal::Silent => "it runs, and did not answer within 250ms: it got no CPU, or is in a long call of the kernel",
-        Refusal::Impossible => "no signal is free, or this process may not read its own memory",
+        Refusal::Impossible => "no signal is free, this process may not read its own memory, or an earlier copy is not done yet",
     }
 }

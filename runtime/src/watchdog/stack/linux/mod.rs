@@ -4,15 +4,17 @@
 //!
 //! 1. `sampler`: a thread of our own is asked about a thread (`procfs` lists them, and says what each does);
 //! 2. `capture`: one that is asleep is read from outside (`procfs` has its stack pointer, `memory` copies the stack); one that runs is sent
-//!    a signal, whose handler copies registers and stack and nothing else (`signal`);
-//! 3. `unwind`: the callers are found in the copy, by the unwind tables in memory (`cfi`, `maps`), and without tables by frame pointers and
-//!    call instructions (`code`); all of that without the heap, into a `shot`;
+//!    a signal, whose handler copies registers and stack and nothing else (`signal`, `handler`);
+//! 3. `unwind`: the callers are found in the copy, by the unwind tables in memory (`cfi`, `maps`, `rules`), and without tables by frame
+//!    pointers and call instructions (`guess`, `code`); all of that without the heap, into a `shot`;
 //! 4. `tell`: another thread of ours looks up names (`names`), then lines (`lines`), each from the files (`elf`), and tells the report.
 
 mod capture;
 mod cfi;
 mod code;
 mod elf;
+mod guess;
+mod handler;
 mod lines;
 mod maps;
 mod memory;
@@ -20,6 +22,7 @@ mod names;
 mod procfs;
 #[cfg(test)]
 mod proof;
+mod rules;
 mod sampler;
 mod shot;
 mod signal;

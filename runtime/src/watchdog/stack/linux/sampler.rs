@@ -15,6 +15,7 @@ use super::shot::{SAMPLES, Shot, Thread};
 use super::tell::Teller;
 use crate::flight;
 use crate::incident::{self, Awaited};
+use crate::metrics::process;
 
 /// Requests that wait; further ones get no stack.
 const WAITING: usize = 64;
@@ -49,7 +50,11 @@ struct Taken {
 pub(in crate::watchdog::stack) fn request(tid: i32) -> Option<Arc<Awaited>> {
     let answer = Arc::<Awaited>::default();
     let request = Request { tid, answer: Arc::clone(&answer) };
-    port().as_ref()?.try_send(request).ok()?;
+    let port = port().as_ref()?;
+    if port.try_send(request).is_err() {
+        process::drop_one("stack");
+        return None;
+    }
     Some(answer)
 }
 
@@ -108,7 +113,8 @@ impl Sampler {
             early.copy(&shot);
             let _ = self.taken.try_send(Taken { shot: early, requests: requests.clone(), last: false });
         }
-        for _ in 1..SAMPLES {
+        let again = if shot.threads.iter().any(|thread| thread.asked) { SAMPLES - 1 } else { 0 };
+        for _ in 0..again {
             thread::sleep(GAP);
             self.round(&mut shot, |thread| thread.asked && thread.answers(), end);
         }
@@ -127,7 +133,8 @@ impl Sampler {
     }
 }
 
-/// The threads that are looked at: those that are asked about, those that poll guarded calls, and the workers of runtimes.
+/// The threads that are looked at: those that are asked about, those that poll guarded calls, and the workers of runtimes: threads that are
+/// called like tokio's own, or like one of the others.
 fn choose(shot: &mut Shot, requests: &Requests) {
     for request in requests.iter().flatten().filter(|request| request.tid != 0) {
         shot.add(request.tid, true, || procfs::name(request.tid));
@@ -135,7 +142,8 @@ fn choose(shot: &mut Shot, requests: &Requests) {
     flight::thread::tids().for_each(|tid| shot.add(tid, false, || procfs::name(tid)));
     procfs::threads(|tid| {
         let name = procfs::name(tid);
-        if name.as_str().starts_with(WORKERS) {
+        let is_like = |thread: &Thread| thread.name.as_bytes() == name.as_bytes();
+        if name.as_str().starts_with(WORKERS) || shot.threads.iter().any(is_like) {
             shot.add(tid, false, || name);
         }
     });

@@ -1,29 +1,24 @@
 //! Registers and stack of a thread that runs: a real-time signal makes the thread copy them itself.
 //!
-//! The handler copies into memory that was set aside beforehand and returns: no heap, no lock, no library function, no unwinding, and
-//! `errno` is not touched. A thread that is asleep is never sent one, so that no system call is interrupted by it, except one that the
+//! This is the side that asks; `handler` is what the thread does. A thread that is asleep is never sent one, so that no system call is interrupted by it, except one that the
 //! thread enters in the instant before it arrives.
 
-use std::cell::UnsafeCell;
-use std::ffi::{c_int, c_void};
+use std::ffi::c_int;
 use std::mem::MaybeUninit;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering::*};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::*};
 use std::time::{Duration, Instant};
 
+use super::handler::{ASKED, COPIED, COPYING, DONE, EXCHANGE, IDLE, Queued, answer};
 use super::memory::{self, Way};
 use super::procfs;
-use super::unwind::{REGISTERS, Registers};
+use super::unwind::Registers;
 
-/// So much of the stack is copied; the rest of a deeper one is read afterwards.
-pub(super) const COPIED: usize = 256 * 1024;
-/// What a leaf function may use below its stack pointer.
-pub(super) const RED_ZONE: u64 = 128;
 /// How long a thread may take to answer: it may have to wait for a CPU.
 const PATIENCE: Duration = Duration::from_millis(250);
 
-/// How often, and how far apart, a thread that blocks the signal is looked at before it counts as blocking it.
-const LOOKS: u32 = 10;
-const SHORTLY: Duration = Duration::from_millis(2);
+/// How often, and first how far apart, a thread that blocks the signal is looked at before it counts as blocking it.
+const LOOKS: u32 = 8;
+const SHORTLY: Duration = Duration::from_micros(100);
 
 /// Why a thread gave no copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,41 +31,12 @@ pub(super) enum Refusal {
     Impossible,
 }
 
-/// What the capturing thread and the handler share. The capturing thread owns `copy` and `registers`, except from `ASKED` to `DONE`.
-struct Exchange {
-    /// `number of the request << 2 | state`.
-    state: AtomicU64,
-    /// Changes when the answer is there: what the capturing thread sleeps on.
-    bell: AtomicU32,
-    copied: AtomicUsize,
-    /// The file to read memory from, or -1 for the call.
-    file: AtomicI32,
-    registers: UnsafeCell<[u64; REGISTERS]>,
-    copy: UnsafeCell<[u8; COPIED]>,
-}
-
-const IDLE: u64 = 0;
-const ASKED: u64 = 1;
-const COPYING: u64 = 2;
-const DONE: u64 = 3;
-
-// SAFETY: the two cells change hands by `state`: the handler that moves it from ASKED to COPYING owns them until it stores DONE, and at all
-// other times the one holder of `Copies` does.
-unsafe impl Sync for Exchange {}
-
-static EXCHANGE: Exchange = Exchange {
-    state: AtomicU64::new(IDLE),
-    bell: AtomicU32::new(0),
-    copied: AtomicUsize::new(0),
-    file: AtomicI32::new(-1),
-    registers: UnsafeCell::new([0; REGISTERS]),
-    copy: UnsafeCell::new([0; COPIED]),
-};
-
 /// The right to ask threads for copies; one at a time in a process.
 pub(super) struct Copies {
     number: u64,
     signal: Option<c_int>,
+    /// The thread that was asked last; 0 for none.
+    asked: i32,
 }
 
 static TAKEN: AtomicBool = AtomicBool::new(false);
@@ -88,7 +54,7 @@ impl Copies {
             return None;
         }
         let number = EXCHANGE.state.load(Acquire) >> 2;
-        Some(Self { number, signal: None })
+        Some(Self { number, signal: None, asked: 0 })
     }
 
     /// Where a copy goes; nobody writes there while this is borrowed.
@@ -104,11 +70,13 @@ impl Copies {
     /// Has the thread copy its registers and its stack from the red zone on; how much was copied into [`buffer`](Self::buffer).
     pub(super) fn ask(&mut self, tid: i32) -> Result<(Registers, usize), Refusal> {
         let signal = self.signal().ok_or(Refusal::Impossible)?;
-        if !becomes_open(tid, signal) {
-            return Err(Refusal::Blocked);
+        // A thread that was asked just now may be in our handler still, and get no CPU to return from it.
+        let (looks, refusal) = if self.asked == tid { (2 * LOOKS - 4, Refusal::Silent) } else { (LOOKS, Refusal::Blocked) };
+        if !becomes_open(tid, signal, looks) {
+            return Err(refusal);
         }
         self.buffer().ok_or(Refusal::Silent)?;
-        self.number += 1;
+        (self.number, self.asked) = (self.number + 1, tid);
         EXCHANGE.state.store(self.number << 2 | ASKED, Release);
         if !send(tid, signal, self.number) || !self.wait() {
             return Err(Refusal::Silent);
@@ -154,17 +122,17 @@ impl Copies {
 
 /// Whether the thread takes the signal, now or in a moment: the library blocks all signals for short stretches, and so does our own
 /// handler until it has returned.
-fn becomes_open(tid: i32, signal: c_int) -> bool {
-    (0..LOOKS).any(|look| {
+fn becomes_open(tid: i32, signal: c_int, looks: u32) -> bool {
+    (0..looks).any(|look| {
         if look > 0 {
-            std::thread::sleep(SHORTLY);
+            std::thread::sleep(SHORTLY * 2_u32.pow(look));
         }
         procfs::blocks(tid, signal) == Some(false)
     })
 }
 
 fn ours() -> usize {
-    answer as extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void) as usize
+    answer as extern "C" fn(c_int, *mut libc::siginfo_t, *mut std::ffi::c_void) as usize
 }
 
 /// The handler of a signal.
@@ -194,21 +162,6 @@ fn install(signal: c_int) -> bool {
     }
 }
 
-/// The head of the kernel's `siginfo_t` of a queued signal.
-#[repr(C)]
-struct Queued {
-    signal: c_int,
-    error: c_int,
-    code: c_int,
-    _gap: c_int,
-    pid: c_int,
-    uid: u32,
-    value: u64,
-    _rest: [u64; 12],
-}
-
-const _: () = assert!(size_of::<Queued>() == size_of::<libc::siginfo_t>());
-
 fn send(tid: i32, signal: c_int, number: u64) -> bool {
     // SAFETY: plain questions, and a structure that the call only reads. The signal has our handler, which every thread can run.
     unsafe {
@@ -222,108 +175,4 @@ fn sleep_on(bell: &AtomicU32, seen: u32, at_most: Duration) {
     let time = libc::timespec { tv_sec: at_most.as_secs().cast_signed(), tv_nsec: i64::from(at_most.subsec_nanos()) };
     // SAFETY: the kernel compares the word and sleeps; both references live longer than the call.
     unsafe { libc::syscall(libc::SYS_futex, bell.as_ptr(), libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG, seen, &raw const time) };
-}
-
-/// The handler. Runs on whichever thread is asked, at any instruction: system calls are made directly, and nothing here can unwind.
-extern "C" fn answer(_signal: c_int, queued: *mut libc::siginfo_t, context: *mut c_void) {
-    // SAFETY: the kernel hands a handler with SA_SIGINFO valid pointers to these structures.
-    let (queued, machine) = unsafe { (&*queued.cast::<Queued>(), &(*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs) };
-    let asked = queued.value << 2 | ASKED;
-    if queued.code != libc::SI_QUEUE || EXCHANGE.state.compare_exchange(asked, queued.value << 2 | COPYING, AcqRel, Acquire).is_err() {
-        return;
-    }
-    // SAFETY: the exchange of the state above gave both cells to this handler.
-    unsafe {
-        let registers = EXCHANGE.registers.get().cast::<u64>();
-        for (place, register) in IN_ORDER.iter().enumerate() {
-            registers.add(place).write(machine[*register as usize].cast_unsigned());
-        }
-        let stack = machine[libc::REG_RSP as usize].cast_unsigned();
-        let copied = copy(stack.wrapping_sub(RED_ZONE), EXCHANGE.copy.get().cast());
-        EXCHANGE.copied.store(usize::try_from(copied).unwrap_or(0), Relaxed);
-    }
-    EXCHANGE.state.store(queued.value << 2 | DONE, Release);
-    EXCHANGE.bell.fetch_add(1, Release);
-    // SAFETY: wakes who sleeps on the word.
-    unsafe { call(libc::SYS_futex, [EXCHANGE.bell.as_ptr() as u64, (libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG) as u64, 1, 0, 0, 0]) };
-}
-
-/// The machine's registers in the order in which unwind tables number them.
-const IN_ORDER: [c_int; REGISTERS] = [
-    libc::REG_RAX,
-    libc::REG_RDX,
-    libc::REG_RCX,
-    libc::REG_RBX,
-    libc::REG_RSI,
-    libc::REG_RDI,
-    libc::REG_RBP,
-    libc::REG_RSP,
-    libc::REG_R8,
-    libc::REG_R9,
-    libc::REG_R10,
-    libc::REG_R11,
-    libc::REG_R12,
-    libc::REG_R13,
-    libc::REG_R14,
-    libc::REG_R15,
-    libc::REG_RIP,
-];
-
-/// Copies from the stack until the buffer is full or the stack ends; the kernel reads, so a hole ends the copy and not the program.
-///
-/// # Safety
-///
-/// `into` is valid for writing `COPIED` bytes.
-unsafe fn copy(from: u64, into: *mut u8) -> i64 {
-    let file = EXCHANGE.file.load(Relaxed);
-    // SAFETY: the kernel writes at most `COPIED` bytes to `into`, which the caller vouches for, and checks `from`.
-    unsafe {
-        if file >= 0 {
-            return call(libc::SYS_pread64, [file as u64, into as u64, COPIED as u64, from, 0, 0]);
-        }
-        let (local, remote) = ([into as u64, COPIED as u64], [from, COPIED as u64]);
-        let pid = call(libc::SYS_getpid, [0; 6]).cast_unsigned();
-        call(libc::SYS_process_vm_readv, [pid, (&raw const local) as u64, 1, (&raw const remote) as u64, 1, 0])
-    }
-}
-
-/// A system call without the library, which would set `errno`.
-///
-/// # Safety
-///
-/// As the call's own.
-unsafe fn call(number: i64, [a, b, c, d, e, f]: [u64; 6]) -> i64 {
-    let result;
-    // SAFETY: the kernel's calling convention: it changes these three registers and memory that the arguments point to.
-    unsafe {
-        std::arch::asm!(
-            "syscall",
-            inlateout("rax") number => result,
-            in("rdi") a, in("rsi") b, in("rdx") c, in("r10") d, in("r8") e, in("r9") f,
-            lateout("rcx") _, lateout("r11") _,
-            options(nostack),
-        );
-    }
-    result
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_request_that_came_too_late_is_refused() {
-        // The number of no request.
-        let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
-        let mut context = MaybeUninit::<libc::ucontext_t>::zeroed();
-        // SAFETY: both are plain data, and the structure has the size of the one that it stands for.
-        unsafe {
-            let queued = info.as_mut_ptr().cast::<Queued>();
-            (*queued).code = libc::SI_QUEUE;
-            (*queued).value = u64::MAX >> 3;
-        }
-        let before = EXCHANGE.bell.load(Acquire);
-        answer(0, info.as_mut_ptr(), context.as_mut_ptr().cast());
-        assert_eq!(EXCHANGE.bell.load(Acquire), before);
-    }
 }

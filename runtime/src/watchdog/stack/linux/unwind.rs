@@ -1,20 +1,18 @@
 //! From registers and a copy of the stack to the chain of callers, after the thread runs on.
 //!
-//! Each frame says how much it can be trusted: the compiler's own tables know; a frame pointer knows where there are no tables; a value on
-//! the stack that follows a call is a guess.
+//! Each frame says how much it can be trusted: the compiler's own tables know (`rules`); a frame pointer knows where there are no tables, and
+//! a value on the stack that follows a call is a guess (`guess`).
 
-use gimli::{CfaRule, Evaluation, EvaluationResult, EvaluationStorage, Piece, Register, RegisterRule, UnwindContext, Value, X86_64};
+use gimli::{CfaRule, Register, RegisterRule, UnwindContext, X86_64};
 
-use super::cfi::{Entry, Fixed, Memory};
-use super::code;
+use super::cfi::{Entry, Fixed};
 use super::maps::Maps;
 use super::memory::Pages;
+use super::rules::Applied;
 use crate::incident::Trust;
 
 /// Registers that are followed: the sixteen of x86_64 and the return address.
 pub(super) const REGISTERS: usize = 17;
-/// Words that are searched for a return address where nothing else is known.
-const SCANNED: u64 = 512;
 /// Frames that are followed at most.
 const DEEPEST: usize = 4096;
 
@@ -35,11 +33,11 @@ impl Registers {
         self.get(X86_64::RSP)
     }
 
-    fn get(&self, register: Register) -> Option<u64> {
+    pub(super) fn get(&self, register: Register) -> Option<u64> {
         *self.0.get(usize::from(register.0))?
     }
 
-    fn set(&mut self, register: Register, value: Option<u64>) {
+    pub(super) fn set(&mut self, register: Register, value: Option<u64>) {
         if let Some(place) = self.0.get_mut(usize::from(register.0)) {
             *place = value;
         }
@@ -55,7 +53,7 @@ pub(super) struct Stack<'a> {
 }
 
 impl Stack<'_> {
-    fn word(&self, address: u64) -> Option<u64> {
+    pub(super) fn word(&self, address: u64) -> Option<u64> {
         let inside = address.checked_sub(self.start).and_then(|at| usize::try_from(at).ok());
         match inside.and_then(|at| self.copy.get(at..at.checked_add(8)?)) {
             Some(bytes) => Some(u64::from_le_bytes(bytes.try_into().ok()?)),
@@ -87,15 +85,15 @@ pub(super) enum End {
 }
 
 /// The frame of a caller.
-struct Caller {
-    registers: Registers,
-    trust: Trust,
+pub(super) struct Caller {
+    pub(super) registers: Registers,
+    pub(super) trust: Trust,
     /// Whether it made a call, as all do but code that a signal interrupted.
-    returns: bool,
+    pub(super) returns: bool,
 }
 
 /// What one step gives: a caller, or the end.
-type Step = Result<Caller, End>;
+pub(super) type Step = Result<Caller, End>;
 
 /// Room for unwinding, set aside beforehand.
 pub(super) struct Unwinder {
@@ -133,72 +131,28 @@ impl Unwinder {
     }
 
     fn by_tables(&mut self, place: &Place<'_>, entry: &Entry<'_>, code: u64) -> Option<Step> {
-        let mut registers = *place.registers;
-        let mut trust = Trust::Tables;
         let rules = entry.rules(&mut self.context, code)?;
         if matches!(rules.register(X86_64::RA), Some(RegisterRule::Undefined)) {
             return Some(Err(End::Root));
         }
-        let frame = match rules.cfa() {
-            CfaRule::RegisterAndOffset { register, offset } => {
-                if *register == X86_64::RBP && registers.get(X86_64::RBP).is_none() {
-                    registers.set(X86_64::RBP, Some(place.frame_pointer(entry.start(), code)?));
-                    trust = Trust::Prologue;
-                }
-                registers.get(*register)?.wrapping_add_signed(*offset)
-            }
-            CfaRule::Expression(expression) => place.evaluate(entry, *expression, &registers, None)?,
+        let mut registers = *place.registers;
+        let needs_pointer = matches!(rules.cfa(), CfaRule::RegisterAndOffset { register: X86_64::RBP, .. });
+        let trust = if needs_pointer && registers.get(X86_64::RBP).is_none() {
+            registers.set(X86_64::RBP, Some(place.frame_pointer(entry.start(), code)?));
+            Trust::Prologue
+        } else {
+            Trust::Tables
         };
-        let mut caller = Registers([None; REGISTERS]);
-        for number in 0..REGISTERS as u16 {
-            let register = Register(number);
-            let value = match rules.register(register) {
-                None => {
-                    if is_kept(register) {
-                        registers.get(register)
-                    } else {
-                        None
-                    }
-                }
-                Some(RegisterRule::SameValue) => registers.get(register),
-                Some(RegisterRule::Offset(offset)) => place.stack.word(frame.wrapping_add_signed(offset)),
-                Some(RegisterRule::ValOffset(offset)) => Some(frame.wrapping_add_signed(offset)),
-                Some(RegisterRule::Register(other)) => registers.get(other),
-                Some(RegisterRule::Expression(expression)) => {
-                    place.evaluate(entry, expression, &registers, Some(frame)).and_then(|address| place.stack.word(address))
-                }
-                Some(RegisterRule::ValExpression(expression)) => place.evaluate(entry, expression, &registers, Some(frame)),
-                Some(RegisterRule::Constant(value)) => Some(value),
-                Some(_) => None,
-            };
-            caller.set(register, value);
-        }
-        if rules.register(X86_64::RSP).is_none() {
-            caller.set(X86_64::RSP, Some(frame));
-        }
-        place.accept(caller, trust, entry.is_signal_frame())
+        let applied = Applied { place, entry, registers: &registers, rules };
+        place.accept(applied.caller(applied.frame()?), trust, entry.is_signal_frame())
     }
 }
 
-/// Callees keep these registers.
-fn is_kept(register: Register) -> bool {
-    [X86_64::RBX, X86_64::RBP, X86_64::R12, X86_64::R13, X86_64::R14, X86_64::R15].contains(&register)
-}
-
-/// Room for evaluating an expression without the heap.
-struct Small;
-
-impl<'a> EvaluationStorage<Memory<'a>> for Small {
-    type Stack = [Value; 32];
-    type ExpressionStack = [(Memory<'a>, Memory<'a>); 2];
-    type Result = [Piece<Memory<'a>>; 1];
-}
-
 /// One frame, and what its caller is looked for in.
-struct Place<'a> {
-    maps: &'a Maps,
-    stack: &'a Stack<'a>,
-    registers: &'a Registers,
+pub(super) struct Place<'a> {
+    pub(super) maps: &'a Maps,
+    pub(super) stack: &'a Stack<'a>,
+    pub(super) registers: &'a Registers,
 }
 
 impl Place<'_> {
@@ -210,83 +164,5 @@ impl Place<'_> {
         }
         let goes_up = is_signal_frame || Some(top) > self.registers.get(X86_64::RSP);
         (goes_up && self.maps.find(code - 1).is_some()).then_some(Ok(Caller { registers: caller, trust, returns: !is_signal_frame }))
-    }
-
-    fn evaluate(
-        &self,
-        entry: &Entry<'_>,
-        expression: gimli::UnwindExpression<usize>,
-        registers: &Registers,
-        initial: Option<u64>,
-    ) -> Option<u64> {
-        let mut evaluation = Evaluation::<_, Small>::new_in(entry.expression(expression)?.0, entry.encoding());
-        evaluation.set_max_iterations(256);
-        if let Some(initial) = initial {
-            evaluation.set_initial_value(initial);
-        }
-        let mut result = evaluation.evaluate().ok()?;
-        loop {
-            result = match result {
-                EvaluationResult::Complete => return evaluation.value_result()?.to_u64(u64::MAX).ok(),
-                EvaluationResult::RequiresRegister { register, .. } => {
-                    evaluation.resume_with_register(Value::Generic(registers.get(register)?)).ok()?
-                }
-                EvaluationResult::RequiresMemory { address, size: 8, .. } => {
-                    evaluation.resume_with_memory(Value::Generic(self.stack.word(address)?)).ok()?
-                }
-                _ => return None,
-            };
-        }
-    }
-
-    /// The frame pointer of a function that has set one up, from where its stack pointer stands.
-    ///
-    /// procfs does not tell `rbp`. The first instructions of the function say how far below it the stack pointer stays; the return address
-    /// that is found with it must follow a call.
-    fn frame_pointer(&self, start: u64, code: u64) -> Option<u64> {
-        let top = self.registers.get(X86_64::RSP)?;
-        let pointer = top.checked_add(code::frame_below(self.stack.pages, start, code)?)?;
-        self.returns_to(pointer.checked_add(8)?).map(|_| pointer)
-    }
-
-    /// The return address that lies at `address`, if one does.
-    fn returns_to(&self, address: u64) -> Option<u64> {
-        let code = self.stack.word(address)?;
-        let is_code = code > 1 && self.maps.find(code - 1).is_some();
-        (is_code && code::follows_call(self.stack.pages, code)).then_some(code)
-    }
-
-    /// The caller of code that the tables do not know, or not enough of; `start` is where its function begins, if they know that.
-    fn without_tables(&self, returns: bool, start: Option<u64>) -> Option<Step> {
-        let top = self.registers.get(X86_64::RSP)?;
-        // A function that has pushed nothing yet, or never does.
-        if !returns && let Some(code) = self.returns_to(top) {
-            return Some(self.caller(code, top + 8, self.registers.get(X86_64::RBP), Trust::Scan));
-        }
-        self.by_frame_pointer(top).or_else(|| self.by_scan(top, start))
-    }
-
-    fn by_frame_pointer(&self, top: u64) -> Option<Step> {
-        let pointer = self.registers.get(X86_64::RBP).filter(|pointer| *pointer >= top && pointer % 8 == 0)?;
-        let code = self.returns_to(pointer.checked_add(8)?)?;
-        Some(self.caller(code, pointer + 16, self.stack.word(pointer), Trust::FramePointer))
-    }
-
-    /// A call of the very function is better than any call: returned ones leave their addresses behind.
-    fn by_scan(&self, top: u64, start: Option<u64>) -> Option<Step> {
-        let words = (0..SCANNED).map_while(|index| top.checked_add(8 * index));
-        let mut calls = words.filter_map(|address| Some((address, self.returns_to(address)?)));
-        let first = calls.next()?;
-        let calls_it = |(_, code): &(u64, u64)| start.is_some() && code::called(self.stack.pages, *code) == start;
-        let (address, code) = if calls_it(&first) { first } else { calls.find(calls_it).unwrap_or(first) };
-        Some(self.caller(code, address + 8, self.registers.get(X86_64::RBP), Trust::Scan))
-    }
-
-    fn caller(&self, code: u64, top: u64, pointer: Option<u64>, trust: Trust) -> Step {
-        let mut caller = *self.registers;
-        caller.set(X86_64::RA, Some(code));
-        caller.set(X86_64::RSP, Some(top));
-        caller.set(X86_64::RBP, pointer.filter(|pointer| *pointer >= top));
-        Ok(Caller { registers: caller, trust, returns: true })
     }
 }

@@ -8,7 +8,8 @@ mod row;
 mod victims;
 
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicI32, AtomicU64, Ordering::*};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering::*};
 use std::time::{Duration, Instant};
 
 use super::capture::Capture;
@@ -27,6 +28,9 @@ const SITUATION: &str = "BACKSTOP_STACKS_SITUATION";
 /// A child that takes longer is stuck itself; more for each capture.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Situations at a time: captors and victims mostly wait, for each other and for a CPU.
+const AT_ONCE: usize = 3;
+
 /// What a victim and its captor share.
 static TID: AtomicI32 = AtomicI32::new(0);
 /// System calls that the victim saw interrupted.
@@ -37,16 +41,55 @@ fn a_thread_gives_its_stack_wherever_it_is_stuck() {
     if let Ok(name) = std::env::var(SITUATION) {
         return child(&name);
     }
-    let captures = std::env::var(CAPTURES).ok().and_then(|captures| captures.parse().ok()).unwrap_or(5);
+    let captures = captures();
     println!("{}", Row::HEAD);
-    let rows = victims::ALL.map(|situation| {
-        let row = run(&situation, captures);
-        println!("{row}");
-        (situation, row)
-    });
-    let failed: Vec<String> =
-        rows.iter().filter_map(|(situation, row)| Some(format!("{}: {}", row.situation, situation.judge(row)?))).collect();
+    let (next, failed) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let work = || {
+        while let Some(situation) = victims::ALL.get(next.fetch_add(1, Relaxed)) {
+            let row = run(situation, captures);
+            println!("{row}");
+            failed.lock().unwrap().extend(situation.judge(&row).map(|wrong| format!("{}: {wrong}", row.situation)));
+        }
+    };
+    std::thread::scope(|scope| (0..AT_ONCE).for_each(|_| drop(scope.spawn(work))));
+    let failed = failed.into_inner().unwrap();
     assert!(failed.is_empty(), "\n{}", failed.join("\n"));
+}
+
+/// The first words of a report may take 20 ms, the whole of it half a second; this is the part of that which the stack takes.
+#[test]
+fn names_come_at_once_and_lines_soon() {
+    let (tell, told) = std::sync::mpsc::channel();
+    let name = "a sleeper".to_owned();
+    std::thread::Builder::new().name(name).spawn(move || victims::sleep_and_tell(&tell)).unwrap();
+    let tid = told.recv().unwrap();
+    super::start();
+    let (mut first, mut whole) = (Vec::new(), Vec::new());
+    for _ in 0..captures().min(100) {
+        let began = Instant::now();
+        let answer = super::request(tid).unwrap();
+        let names = answer.first(PATIENCE).expect("names come");
+        first.push(began.elapsed());
+        let lines = answer.last(PATIENCE).expect("lines come");
+        whole.push(began.elapsed());
+        assert_eq!((names[0].tid, names[0].name.as_str(), names[0].subject), (tid, "a sleeper", true));
+        let sleeps = |threads: &[crate::incident::ThreadState]| {
+            let frames = &threads[0].stack.frames;
+            frames.iter().any(|frame| frame.function.as_deref().is_some_and(|name| name.contains("sleep_and_tell")))
+        };
+        assert!(sleeps(&names) && sleeps(&lines), "{names:?}");
+        assert_eq!((lines[0].stack.looks, lines[0].stack.moves, lines[0].stack.complete), (3, false, true));
+    }
+    let line = |name: &str, times: &mut Vec<Duration>| {
+        times.sort_unstable();
+        println!("{name}: median {:?}, longest {:?} of {}", times[times.len() / 2], times[times.len() - 1], times.len());
+    };
+    line("stack with names", &mut first);
+    line("three looks, with lines", &mut whole);
+}
+
+fn captures() -> u64 {
+    std::env::var(CAPTURES).ok().and_then(|captures| captures.parse().ok()).unwrap_or(5)
 }
 
 /// Runs one situation in a process of its own.
@@ -89,7 +132,7 @@ fn run(situation: &Situation, captures: u64) -> Row {
 /// A child: gets stuck, and captures.
 fn child(name: &str) {
     let situation = victims::ALL.into_iter().find(|situation| situation.name == name).unwrap();
-    let captures = std::env::var(CAPTURES).unwrap().parse().unwrap();
+    let captures = captures();
     let mut captor = Captor::new();
     (situation.start)();
     let tid = wait_for_victim();
@@ -164,7 +207,11 @@ impl Captor {
             let here = self.shot.frames(&sample).filter(|frame| frame.image == Some(index));
             self.names.learn(&path, here.map(|frame| frame.found.code - u64::from(frame.found.returns) - image.bias));
         }
-        row.found += u64::from(self.shows(situation.function, &sample));
+        let shows = self.shows(situation.function, &sample);
+        if !shows && std::env::var_os("BACKSTOP_STACKS_SHOW").is_some() {
+            self.print(&sample);
+        }
+        row.found += u64::from(shows);
         row.whole += u64::from(sample.end == End::Root);
     }
 
@@ -175,6 +222,18 @@ impl Captor {
             let address = frame.found.code - u64::from(frame.found.returns) - image.bias;
             self.names.of(&names::file(image.path.as_str()), address).is_some_and(|name| name.contains(function))
         })
+    }
+
+    /// What a stack shows instead of what it should.
+    fn print(&self, sample: &Sample) {
+        for frame in self.shot.frames(sample) {
+            let image = frame.image.and_then(|image| self.shot.images.get(image));
+            let address = frame.found.code - image.map_or(0, |image| image.bias);
+            let path = image.map(|image| names::file(image.path.as_str())).unwrap_or_default();
+            let name = self.names.of(&path, address - u64::from(frame.found.returns));
+            println!("  {} {address:#x} {:?} {}", name.unwrap_or("?"), frame.found.trust, path.display());
+        }
+        println!("  {:?}", sample.end);
     }
 
     fn median(&mut self) -> Duration {

@@ -93,7 +93,7 @@ pub(super) const ALL: [Situation; 34] = [
     Situation::new("in a handler on its own stack", "victims::handled_elsewhere", || spawn(handled_elsewhere)),
     Situation { refuses: true, ..Situation::new("signals blocked, running", "", || spawn(|| blocking(spinning))) },
     Situation::new("signals blocked, asleep", "victims::sleeping", || spawn(|| blocking(sleeping))),
-    Situation::new("tokio worker", "worker::body", worker),
+    Situation::new("tokio worker", "victims::sleeping", worker),
     Situation::new("short sleeps", "victims::blinking", || spawn(blinking)),
 ];
 
@@ -118,6 +118,17 @@ fn ended() {
 fn sleeping() {
     ready();
     thread::sleep(FOREVER);
+    // So that it is no tail call, here and below.
+    black_box(());
+}
+
+/// Sleeps for ever, after it has said who it is.
+#[inline(never)]
+pub(super) fn sleep_and_tell(tell: &mpsc::Sender<i32>) {
+    // SAFETY: a plain question.
+    tell.send(unsafe { libc::gettid() }).unwrap();
+    thread::sleep(FOREVER);
+    black_box(());
 }
 
 #[inline(never)]
@@ -476,15 +487,9 @@ fn blinking() {
 }
 
 fn worker() {
-    #[inline(never)]
-    async fn body() {
-        ready();
-        thread::sleep(FOREVER);
-        black_box(());
-    }
     thread::spawn(|| {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
-        runtime.spawn(body());
+        runtime.spawn(async { sleeping() });
         let [end, _open] = pipe();
         // SAFETY: the descriptor is ours.
         let mut never = unsafe { <std::fs::File as std::os::fd::FromRawFd>::from_raw_fd(end) };
