@@ -52,3 +52,25 @@ async fn a_late_value_is_an_error_where_the_policy_says_so() {
     let error = is_an_error().await.unwrap_err();
     assert!(error.to_string().contains("had blocked its thread"), "{error}");
 }
+
+#[timeout_async(secs = 1, name = "late.unnoticed")]
+async fn unnoticed() -> io::Result<u32> {
+    // Time passes, and nobody has a chance to look.
+    _ = futures::FutureExt::now_or_never(tokio::time::advance(Duration::from_secs(2)));
+    Ok(7)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_comes_back_before_anybody_has_noticed_is_reported_as_late() {
+    install();
+    assert_eq!(unnoticed().await.unwrap(), 7);
+    assert_eq!(common::stats("late.unnoticed").outcome(Outcome::Late), 1);
+    let reported = || backstop::incidents().into_iter().find(|incident| incident.function == "late.unnoticed");
+    let before = Instant::now();
+    while reported().is_none() {
+        assert!(before.elapsed() < Duration::from_secs(60), "no report");
+        thread::sleep(Duration::from_millis(20));
+    }
+    let late = reported().unwrap();
+    assert_eq!((late.kind, late.limit), (backstop::IncidentKind::Late, Some(Duration::from_secs(1))), "{late}");
+}

@@ -36,13 +36,14 @@ impl Call {
             End::Refused(refusal) => (returns.timed_out(self.injected(refusal, now)), Outcome::Error),
             End::Expired(expiry) => (returns.timed_out(self.error(expiry, now)), outcome_of(expiry)),
             End::Returned(returned) => {
-                judged(returns, returned, self.overdue(now), self.policy.on_late.value, |expiry| self.error(expiry, now))
+                let overdue = self.overdue(now, !returns.failed(&returned));
+                judged(returns, returned, overdue, self.policy.on_late.value, |expiry| self.error(expiry, now))
             }
         }
     }
 
     /// Whether the body came back after the attempt should have ended.
-    fn overdue(&self, now: Tick) -> Option<Expiry> {
+    fn overdue(&self, now: Tick, well: bool) -> Option<Expiry> {
         if let Some((expiry, _)) = self.ending {
             return Some(expiry);
         }
@@ -50,7 +51,7 @@ impl Call {
         if now < self.due && self.flags() & OVER == 0 {
             return None;
         }
-        overdue(ticket, now)
+        overdue(ticket, now, well)
     }
 
     /// The call is not let in.
@@ -156,10 +157,11 @@ pub(super) fn judged<R, S: Returns<R>>(
     }
 }
 
-/// Why the call must have ended by now, if it must. The watchdog may not have come by yet: then the report is made here.
-pub(super) fn overdue(ticket: &Ticket, now: Tick) -> Option<Expiry> {
-    let record = ticket.record();
-    watchdog::expire(ticket.id(), record, &record.view()?, now);
+/// Why the call must have ended by now, if it must. `well`: its body has come back with a value. The watchdog may not have come by yet: then the
+/// report is made here.
+pub(super) fn overdue(ticket: &Ticket, now: Tick, well: bool) -> Option<Expiry> {
+    let (record, judge) = (ticket.record(), if well { watchdog::came_back } else { watchdog::expire });
+    judge(ticket.id(), record, &record.view()?, now);
     watchdog::expiry(record.flags())
 }
 

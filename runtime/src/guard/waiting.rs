@@ -66,7 +66,7 @@ impl Waiting {
     pub(super) fn conclude<R, S: Returns<R>>(self, returns: S, ended: Result<R, Expiry>) -> R {
         let now = Tick::now();
         let overdue = match ended {
-            Ok(_) => verdict::overdue(&self.0, now),
+            Ok(ref returned) => verdict::overdue(&self.0, now, !returns.failed(returned)),
             Err(expiry) => Some(expiry),
         };
         let on_late = self.0.record().plan().map_or(OnLate::Value, |plan| plan.policy.on_late.value);

@@ -20,6 +20,11 @@ pub(super) fn limit(id: CallId, view: &View, now: Tick) -> Finding {
     Finding { limit, since, ..about(kind, id, view, terms.as_deref(), now.since(view.started), now) }
 }
 
+/// It came back with a value, past a deadline that nobody had noticed before.
+pub(super) fn late(id: CallId, view: &View, now: Tick) -> Finding {
+    Finding { kind: IncidentKind::Late, ..limit(id, view, now) }
+}
+
 /// It gave no sign of life for too long.
 pub(super) fn idle(id: CallId, record: &Record, view: &View, now: Tick) -> Finding {
     let terms = terms(id, view);

@@ -25,7 +25,7 @@ pub(crate) use alarm::{Alarm, sleep_until};
 pub(crate) use judge::{Expiry, expiry, next};
 pub use runtimes::watch_runtime;
 pub use stack::threads;
-pub(crate) use sweep::{expire, panicked};
+pub(crate) use sweep::{came_back, expire, panicked};
 
 use crate::clock::Tick;
 use crate::event::Event;

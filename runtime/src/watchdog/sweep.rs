@@ -7,7 +7,7 @@ use super::unrecorded::Unrecorded;
 use crate::clock::Tick;
 use crate::event::Event;
 use crate::flight::{self, CallId, Chunk, FIRED, REPORTED, Record, SILENT, View, WARNED};
-use crate::incident;
+use crate::incident::{self, Finding};
 use crate::observe;
 
 /// What the watchdog remembers from one look to the next.
@@ -57,6 +57,18 @@ fn ring(record: &'static Record, view: &View, now: Tick) {
 ///
 /// The watchdog calls it for calls by the wall clock; a call by tokio's paused clock calls it for itself.
 pub(crate) fn expire(id: CallId, record: &'static Record, view: &View, now: Tick) -> Option<Expiry> {
+    expire_as(finding::limit, id, record, view, now)
+}
+
+/// The same for a call whose body has come back with a value: where its limit is only noticed now, it is late.
+pub(crate) fn came_back(id: CallId, record: &'static Record, view: &View, now: Tick) -> Option<Expiry> {
+    expire_as(finding::late, id, record, view, now)
+}
+
+/// How the limit of a call that passed is reported.
+type Report = fn(CallId, &View, Tick) -> Finding;
+
+fn expire_as(limit: Report, id: CallId, record: &'static Record, view: &View, now: Tick) -> Option<Expiry> {
     let Due { expired, report, slow } = judge::due(view, now);
     let elapsed = now.since(view.started);
     if slow
@@ -66,10 +78,10 @@ pub(crate) fn expire(id: CallId, record: &'static Record, view: &View, now: Tick
         observe::event(&Event::Slow { site, elapsed, limit: view.deadline.since(view.started) });
     }
     if report && record.raise(view.generation, REPORTED) {
-        incident::open(incident::reserve(), finding::limit(id, view, now));
+        incident::open(incident::reserve(), limit(id, view, now));
     }
     let expiry = expired?;
-    end(id, record, view, expiry, now);
+    end(limit, id, record, view, expiry, now);
     Some(expiry)
 }
 
@@ -81,7 +93,7 @@ pub(crate) fn panicked(id: CallId, record: &'static Record, now: Tick) {
 }
 
 /// Tells a call to end, and reports why, unless it is its caller's to report.
-fn end(id: CallId, record: &'static Record, view: &View, expiry: Expiry, now: Tick) {
+fn end(limit: Report, id: CallId, record: &'static Record, view: &View, expiry: Expiry, now: Tick) {
     let flag = match expiry {
         Expiry::Limit => FIRED,
         Expiry::Idle => SILENT,
@@ -94,7 +106,7 @@ fn end(id: CallId, record: &'static Record, view: &View, expiry: Expiry, now: Ti
     // The number stands in the record before the flag that makes the call look for it; the tree is read before the call can end.
     let incident = incident::reserve();
     let finding = match expiry {
-        Expiry::Limit => finding::limit(id, view, now),
+        Expiry::Limit => limit(id, view, now),
         Expiry::Idle => finding::idle(id, record, view, now),
     };
     record.set_incident(view, incident.0);
