@@ -38,7 +38,8 @@ pub(crate) fn event(event: &Event<'_>) {
 
 /// A call began that its thread counts for itself.
 pub(crate) fn began(site: &'static Site, calls: &Shard, at: Tick) {
-    calls.start_alone(at);
+    calls.start_alone();
+    calls.started_at(at);
     log::started(site, 1);
 }
 

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
 /// An annotated function, as the attribute wrote it down: one `static` each.
@@ -13,7 +14,8 @@ pub struct Site {
     line: u32,
     column: u32,
     settings: Settings,
-    id: OnceLock<u32>,
+    /// [`UNKNOWN`] until the list of all sites is made.
+    id: AtomicU32,
 }
 
 /// Which attribute a [`Site`] stands for.
@@ -72,7 +74,7 @@ impl Site {
             result_on_cpu: false,
             snapshot: false,
         };
-        Self { name, kind, file: "", line: 0, column: 0, settings, id: OnceLock::new() }
+        Self { name, kind, file: "", line: 0, column: 0, settings, id: AtomicU32::new(UNKNOWN) }
     }
 
     /// Where the function stands: `file!()`, `line!()`, `column!()`.
@@ -171,15 +173,26 @@ impl Site {
     }
 
     /// This site's place in [`sites`]; dense, from 0.
+    #[inline]
     pub(crate) fn id(&'static self) -> usize {
-        if let Some(id) = self.id.get() {
-            return *id as usize;
+        match self.id.load(Relaxed) {
+            UNKNOWN => self.find_id(),
+            id => id as usize,
         }
+    }
+
+    #[cold]
+    fn find_id(&'static self) -> usize {
         let _ = sites();
-        // A site that no linker list holds cannot be made by the attributes; `detached` keeps it harmless.
-        self.id.get().map_or(DETACHED, |id| *id as usize)
+        match self.id.load(Relaxed) {
+            // A site that no linker list holds cannot be made by the attributes; `detached` keeps it harmless.
+            UNKNOWN => DETACHED,
+            id => id as usize,
+        }
     }
 }
+
+const UNKNOWN: u32 = u32::MAX;
 
 /// The id of a site that was not made by an attribute.
 pub(crate) const DETACHED: usize = usize::MAX;
@@ -205,8 +218,7 @@ pub fn sites() -> &'static [&'static Site] {
         let mut sites: Vec<&'static Site> = inventory::iter::<Submitted>.into_iter().map(|submitted| submitted.0).collect();
         sites.sort_by_key(|site| (site.name, site.file, site.line, site.column));
         for (id, site) in (0_u32..).zip(&sites) {
-            // Set once, here: `SITES` runs this closure once.
-            let _ = site.id.set(id);
+            site.id.store(id, Relaxed);
         }
         sites
     })

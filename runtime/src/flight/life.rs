@@ -136,8 +136,8 @@ impl Life {
     /// The owner waits: `waker` is woken by the next ring, or at once where a flag of `over` is up that may have woken nobody.
     pub(crate) fn wait(&self, waker: &Waker, over: u32) {
         // SAFETY: the owner alone writes the waker, and the owner is here.
-        let same = self.waker.with(|cell| unsafe { (*cell).as_ref().is_some_and(|present| present.will_wake(waker)) });
-        if !same {
+        let present = self.waker.with(|cell| unsafe { (*cell).as_ref().is_some_and(|present| same(present, waker)) });
+        if !present {
             self.replace(waker, over);
         }
     }
@@ -181,6 +181,13 @@ impl Life {
         let _ = catch_unwind(AssertUnwindSafe(|| drop(waker)));
         self.state.fetch_and(!u64::from(u32::MAX), AcqRel);
     }
+}
+
+/// Whether both wake the same task. `will_wake` alone compares the places of their tables, of which a program may have several that say the
+/// same: then a clone never seems to wake what its original does.
+#[inline]
+fn same(one: &Waker, other: &Waker) -> bool {
+    one.will_wake(other) || (one.data() == other.data() && one.vtable() == other.vtable())
 }
 
 fn open_to(state: State, generation: u32, flag: u32) -> bool {

@@ -6,6 +6,7 @@
 //! they belong to.
 
 mod cancel;
+mod due;
 mod extra;
 mod frame;
 mod freed;
@@ -34,7 +35,7 @@ pub(crate) use record::{BEATS, COARSE, CallId, Entry, FIRED, INHERITED, LAYERED,
 pub(crate) use register::{adopt, caller, register, terms};
 pub use runtime::{GuardedPoll, RuntimeState, runtimes};
 pub(crate) use slot::Slot;
-pub(crate) use table::{Chunk, Ticket, chunks, running};
+pub(crate) use table::{Chunk, Ticket, at_most, chunks, running};
 pub(crate) use terms::{Deadline, Terms};
 pub use tree::{Beat, Node, Polling, Tree};
 pub(crate) use view::{Poll, View};

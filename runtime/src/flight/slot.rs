@@ -15,6 +15,7 @@ const UNKNOWN: u64 = u64::MAX;
 
 /// See the module.
 pub(crate) struct Slot {
+    pub(crate) site: &'static Site,
     /// The tick of the coarse time in which a call may go by what is known here: its first call was looked at closely.
     tick: AtomicU64,
     /// Of the plan, in nanoseconds.
@@ -24,17 +25,21 @@ pub(crate) struct Slot {
     edition: AtomicU64,
     /// How long the last measured call took, in nanoseconds.
     sample: AtomicU64,
+    /// The bucket that it belongs to.
+    bucket: AtomicU32,
     pub(crate) calls: &'static Shard,
 }
 
 impl Slot {
     pub(super) fn new(site: &'static Site) -> Self {
         Self {
+            site,
             tick: AtomicU64::new(NEVER),
             limit: AtomicU64::new(u64::MAX),
             plan: AtomicU32::new(0),
             edition: AtomicU64::new(u64::MAX),
             sample: AtomicU64::new(UNKNOWN),
+            bucket: AtomicU32::new(0),
             calls: tally::shard(site),
         }
     }
@@ -83,14 +88,16 @@ impl Slot {
     }
 
     pub(crate) fn measured(&self, nanos: u64) {
-        self.sample.store(nanos.min(UNKNOWN - 1), Relaxed);
+        let nanos = nanos.min(UNKNOWN - 1);
+        self.bucket.store(tally::bucket(nanos), Relaxed);
+        self.sample.store(nanos, Relaxed);
     }
 
     /// A call has ended well at this tick that took as long as the last measured one; `false` where none was.
     #[inline]
     pub(crate) fn count(&self, tick: u64) -> bool {
         let Some(nanos) = self.sample() else { return false };
-        self.calls.finish_alone(Tick::from_nanos(tick), nanos);
+        self.calls.finish_alone(Tick::from_nanos(tick), nanos, self.bucket.load(Relaxed));
         true
     }
 }

@@ -1,19 +1,11 @@
-//! Atomics and cells, so that loom can put its own in their place.
+//! Atomics and cells under names of their own, so that `tests/loom.rs` can put loom's in their place.
 
-#[cfg(backstop_loom)]
-pub(crate) use loom::{
-    cell::UnsafeCell,
-    sync::atomic::{AtomicU32, AtomicU64},
-};
-#[cfg(not(backstop_loom))]
-pub(crate) use std::sync::atomic::{AtomicU32, AtomicU64};
+pub(crate) use std::sync::atomic::{AtomicU32, AtomicU64, fence};
 
 /// `std`'s cell, with loom's interface.
-#[cfg(not(backstop_loom))]
 #[derive(Debug)]
 pub(crate) struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
 
-#[cfg(not(backstop_loom))]
 impl<T> UnsafeCell<T> {
     pub(crate) const fn new(value: T) -> Self {
         Self(std::cell::UnsafeCell::new(value))

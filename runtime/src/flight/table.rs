@@ -3,9 +3,9 @@
 //! A chunk knows when something can first be due in it: who looks for what is due visits few. The memory is bounded by the most calls that
 //! were ever in flight at one moment; a finished call's record is used again.
 
-use std::sync::atomic::{AtomicU64, Ordering::*, fence};
 use std::task::Waker;
 
+use super::due::Due;
 use super::lane::{self, Here};
 use super::record::{ALARM, CallId, Entry, Record};
 use super::view::View;
@@ -21,7 +21,7 @@ static CHUNKS: Shelf<Chunk> = Shelf::new();
 pub(crate) struct Chunk {
     records: Box<[Record]>,
     /// Nothing is due before.
-    due: AtomicU64,
+    due: Due,
     lane: u32,
 }
 
@@ -30,11 +30,7 @@ impl Chunk {
     pub(super) fn add(lane: u32) -> Option<u32> {
         let last = |place: u32| place % SIZE == SIZE - 1;
         let record = |place| Record::new(place, if last(place) { 0 } else { place + 2 });
-        let chunk = CHUNKS.add(|chunk| Self {
-            records: (0..SIZE).map(|at| record(chunk * SIZE + at)).collect(),
-            due: AtomicU64::new(u64::MAX),
-            lane,
-        })?;
+        let chunk = CHUNKS.add(|chunk| Self { records: (0..SIZE).map(|at| record(chunk * SIZE + at)).collect(), due: Due::new(), lane })?;
         Some(chunk.records.first()?.place() + 1)
     }
 
@@ -46,12 +42,7 @@ impl Chunk {
     /// Something is due in here then. `soon`: before a visit that the time alone brings about; then the visitor must see it now.
     #[inline]
     fn expect(&self, due: Tick, soon: bool) {
-        if soon {
-            fence(SeqCst);
-        }
-        if due.as_nanos() < self.due.load(Relaxed) {
-            self.due.fetch_min(due.as_nanos(), SeqCst);
-        }
+        self.due.expect(due.as_nanos(), soon);
         if soon {
             coarse::expect(due);
         }
@@ -59,17 +50,12 @@ impl Chunk {
 
     /// Looks at every call in here, and notes when one of them is due next.
     pub(crate) fn visit(&'static self, mut look: impl FnMut(CallId, &'static Record, &View) -> Tick) {
-        self.due.swap(u64::MAX, SeqCst);
-        fence(SeqCst);
-        let next = self.views().map(|(id, record, view)| look(id, record, &view)).min();
-        if let Some(next) = next {
-            self.due.fetch_min(next.as_nanos(), SeqCst);
-        }
+        self.due.visit(|| self.views().map(|(id, record, view)| look(id, record, &view).as_nanos()).min());
     }
 
     /// When something can first be due.
     pub(crate) fn due(&self) -> Tick {
-        Tick::from_nanos(self.due.load(Relaxed))
+        Tick::from_nanos(self.due.at())
     }
 
     fn views(&'static self) -> impl Iterator<Item = (CallId, &'static Record, View)> {
@@ -88,6 +74,11 @@ pub(crate) fn chunks() -> impl Iterator<Item = &'static Chunk> {
 /// Every running call, alarm and link at this moment.
 pub(crate) fn views() -> impl Iterator<Item = (CallId, &'static Record, View)> {
     chunks().flat_map(Chunk::views)
+}
+
+/// Whether no more than `most` records are in use.
+pub(crate) fn at_most(most: usize) -> bool {
+    chunks().flat_map(|chunk| &chunk.records).filter(|record| record.state().live()).take(most + 1).count() <= most
 }
 
 /// A call's right to its record; dropping it gives the record back.
@@ -141,7 +132,7 @@ impl Ticket {
     }
 }
 
-/// Something is due for the call of `record` then; see [`Chunk::expect`].
+/// Something is due for the call of `record` then; see [`Due::expect`].
 #[inline]
 pub(super) fn expect(record: &Record, due: Tick, soon: bool) {
     if let Some(chunk) = Chunk::of(record.place()) {

@@ -34,25 +34,15 @@ pub(super) enum Begun {
 pub(super) struct First {
     here: Here,
     slot: &'static Slot,
-    site: &'static Site,
     /// When it began, in nanoseconds: a tick of the coarse time, or exactly.
     began: u64,
     at: u32,
     exact: bool,
 }
 
-/// A call of `site` begins.
-#[inline]
-pub(super) fn begin(site: &'static Site) -> Begun {
-    match quickly(site) {
-        Some(first) => Begun::Plain(first),
-        None => closely(site),
-    }
-}
-
-/// By what is known from a call that was looked at closely in this tick.
-#[inline]
-fn quickly(site: &'static Site) -> Option<First> {
+/// A call of `site` begins, by what is known from a call that was looked at closely in this tick; `None` where that is not enough.
+#[inline(always)]
+pub(super) fn quickly(site: &'static Site) -> Option<First> {
     let here = flight::present()?;
     let slot = here.slot(site)?;
     let tick = coarse::now();
@@ -64,15 +54,16 @@ fn quickly(site: &'static Site) -> Option<First> {
     if due.saturating_sub(tick) < coarse::FAR {
         return None;
     }
-    slot.calls.start_alone(Tick::from_nanos(tick));
+    slot.calls.start_alone();
     let bits = COARSE | if callers < own { INHERITED } else { 0 };
     let at = here.enter(&Shown { since: tick, due, call: 0, plan: slot.plan(), bits });
-    Some(First { here, slot, site, began: tick, at, exact: false })
+    Some(First { here, slot, began: tick, at, exact: false })
 }
 
+/// A call of `site` begins, and is looked at closely.
 #[cold]
 #[inline(never)]
-fn closely(site: &'static Site) -> Begun {
+pub(super) fn closely(site: &'static Site) -> Begun {
     let Some((plan, slot)) = plan(site) else { return Begun::Off };
     let clock = Clock::here();
     match (flight::here(), slot) {
@@ -123,7 +114,7 @@ fn plainly(plan: &'static Plan, here: Here, slot: &'static Slot) -> Begun {
     slot.trust(tick, !observe::each_is_told());
     observe::began(plan.site, slot.calls, now);
     let at = here.enter(&Shown { since: now.as_nanos(), due, call: 0, plan: plan.number, bits });
-    Begun::Plain(First { here, slot, site: plan.site, began: now.as_nanos(), at, exact: true })
+    Begun::Plain(First { here, slot, began: now.as_nanos(), at, exact: true })
 }
 
 /// Whether a fault may be injected into this call: then it is not left to the plain path.
@@ -137,7 +128,7 @@ fn unusual() -> bool {
 
 impl First {
     /// The body returned at its first poll.
-    #[inline]
+    #[inline(always)]
     pub(super) fn end<R, S: Returns<R>>(self, returns: S, returned: R) -> R {
         let failed = returns.failed(&returned);
         let call = self.here.leave(self.at);
@@ -145,13 +136,19 @@ impl First {
             std::mem::forget(self);
             return returned;
         }
+        self.end_closely(returns, returned, failed)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn end_closely<R, S: Returns<R>>(self, returns: S, returned: R, failed: bool) -> R {
         match self.conclude(failed) {
             Some(waiting) => waiting.conclude(returns, Ok(returned)),
             None => returned,
         }
     }
 
-    /// The same, looked at closely. `None`: the call is counted, and its value stands.
+    /// Looks at the end closely. `None`: the call is counted, and its value stands.
     #[cold]
     fn conclude(self, failed: bool) -> Option<Waiting> {
         let this = std::mem::ManuallyDrop::new(self);
@@ -161,7 +158,7 @@ impl First {
             let elapsed = this.elapsed(now);
             this.slot.measured(elapsed);
             let outcome = if failed { Outcome::Error } else { Outcome::Ok };
-            observe::ended(this.site, this.slot.calls, now, outcome, Duration::from_nanos(elapsed));
+            observe::ended(this.slot.site, this.slot.calls, now, outcome, Duration::from_nanos(elapsed));
             return None;
         }
         this.waiting(None)
@@ -195,7 +192,7 @@ impl First {
     fn lose(&self) {
         observe::event(&Event::Dropped { what: "call" });
         let now = Tick::now();
-        observe::ended(self.site, self.slot.calls, now, Outcome::Cancelled, now.since(Tick::from_nanos(self.began)));
+        observe::ended(self.slot.site, self.slot.calls, now, Outcome::Cancelled, now.since(Tick::from_nanos(self.began)));
     }
 
     /// Whether the call's own deadline has surely passed.

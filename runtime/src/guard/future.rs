@@ -23,7 +23,10 @@ pin_project! {
 
     impl<F, S> PinnedDrop for Guarded<F, S> {
         fn drop(this: Pin<&mut Self>) {
-            if let Stage::Waiting(waiting) = std::mem::replace(this.project().stage, Stage::Off) {
+            let stage = this.project().stage;
+            if matches!(stage, Stage::Waiting(_))
+                && let Stage::Waiting(waiting) = std::mem::replace(stage, Stage::Off)
+            {
                 waiting.left();
             }
         }
@@ -55,22 +58,26 @@ impl<F: Future, S: Returns<F::Output>> Future for Guarded<F, S> {
         let mut this = self.project();
         loop {
             match this.stage {
-                Stage::New(site) => match first::begin(site) {
-                    Begun::Plain(first) => {
-                        return match this.body.poll(cx) {
-                            Poll::Ready(returned) => {
-                                *this.stage = Stage::Off;
-                                Poll::Ready(first.end(*this.returns, returned))
-                            }
-                            Poll::Pending => {
-                                *this.stage = first.waits(cx.waker()).map_or(Stage::Off, Stage::Waiting);
-                                Poll::Pending
-                            }
-                        };
-                    }
-                    Begun::Layered(call) => *this.stage = Stage::Layered(call),
-                    Begun::Off => *this.stage = Stage::Off,
-                },
+                Stage::New(site) => {
+                    let first = match first::quickly(site).map_or_else(|| first::closely(site), Begun::Plain) {
+                        Begun::Plain(first) => first,
+                        Begun::Layered(call) => {
+                            *this.stage = Stage::Layered(call);
+                            continue;
+                        }
+                        Begun::Off => {
+                            *this.stage = Stage::Off;
+                            continue;
+                        }
+                    };
+                    return match this.body.poll(cx) {
+                        Poll::Ready(returned) => Poll::Ready(first.end(*this.returns, returned)),
+                        Poll::Pending => {
+                            *this.stage = first.waits(cx.waker()).map_or(Stage::Off, Stage::Waiting);
+                            Poll::Pending
+                        }
+                    };
+                }
                 Stage::Waiting(waiting) => {
                     let ended = std::task::ready!(waiting.poll(this.body.as_mut(), cx));
                     let Stage::Waiting(waiting) = std::mem::replace(this.stage, Stage::Off) else { continue };

@@ -43,15 +43,19 @@ impl Shard {
 
     /// A call began. For the one thread that counts here.
     #[inline]
-    pub(crate) fn start_alone(&self, at: Tick) {
+    pub(crate) fn start_alone(&self) {
         add(&self.started, 1, Relaxed);
+    }
+
+    /// An attempt began then.
+    pub(crate) fn started_at(&self, at: Tick) {
         self.last_started.store(at.as_nanos(), Relaxed);
     }
 
-    /// A call ended well. For the one thread that counts here.
+    /// A call ended well that took so long, which is of this bucket. For the one thread that counts here.
     #[inline]
-    pub(crate) fn finish_alone(&self, at: Tick, nanos: u64) {
-        let bucket = &self.durations[buckets::index(nanos)];
+    pub(crate) fn finish_alone(&self, at: Tick, nanos: u64, bucket: u32) {
+        let Some(bucket) = self.durations.get(bucket as usize) else { return };
         add(&bucket.nanos, nanos, Relaxed);
         // Whoever sees this call measured also sees how it ended.
         add(&bucket.calls, 1, Release);

@@ -9,6 +9,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use std::time::Duration;
 
+use super::buckets;
 use super::names::{DEVICE_CLASSES, DEVICES};
 pub(crate) use super::shard::Shard;
 use super::shard::nanos;
@@ -50,6 +51,11 @@ pub(crate) struct Durations {
 pub(crate) fn shard(site: &'static Site) -> &'static Shard {
     static FULL: Shard = Shard::new();
     of(site).and_then(|tally| tally.shards.add(|_| Box::new(Shard::new()))).map_or(&FULL, |shard| &**shard)
+}
+
+/// The bucket that a duration in nanoseconds belongs to.
+pub(crate) fn bucket(nanos: u64) -> u32 {
+    u32::try_from(buckets::index(nanos)).unwrap_or(0)
 }
 
 /// The tally of a site; `None` for a site that no attribute made.
@@ -194,7 +200,6 @@ fn position(list: &[&str], label: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::buckets;
 
     #[test]
     fn a_call_with_three_attempts_is_one_call_in_flight() {

@@ -61,7 +61,7 @@ fn about(kind: IncidentKind, id: CallId, view: &View, terms: Option<&Terms>, ela
         attempts: terms.map_or(1, |terms| terms.attempts),
         // Asked first: the thread may move on while the tree is read.
         threads: is_held(kind, view).then(|| stack::of(thread)).flatten(),
-        tree: Some(tree(id, now)),
+        tree: tree(id, now),
         polled_by: thread,
         paused_clock: view.paused_clock,
         ..Finding::process(kind, now, elapsed)
@@ -73,19 +73,24 @@ fn is_held(kind: IncidentKind, view: &View) -> bool {
     view.polling() && !(view.paused_clock && kind != IncidentKind::Blocked) && kind != IncidentKind::Panicked
 }
 
-/// Calls that findings of one moment show altogether; beyond that each shows its callers alone.
+/// Calls that findings of one moment show altogether; beyond that they show none, and the reporter looks itself where it writes a report.
 const SHOWN: usize = 10_000;
+/// A call and its callers count as so many.
+const PATH: usize = 10;
 
-/// The running calls. Read once a moment: a hundred thousand calls that expire together are no hundred thousand readings.
-fn tree(id: CallId, now: Tick) -> Tree {
+/// The running calls. Read once a moment: a hundred thousand calls that expire together are no hundred thousand readings, and where that many
+/// run each finding shows its call and the callers alone.
+fn tree(id: CallId, now: Tick) -> Option<Tree> {
     thread_local!(static READ: RefCell<(Tick, Tree, usize)> = RefCell::new((Tick::NEVER, Tree::default(), 0)));
-    let whole = READ.try_with(|read| {
+    let read = |read: &RefCell<(Tick, Tree, usize)>| {
         let (at, tree, left) = &mut *read.try_borrow_mut().ok()?;
         if *at != now {
-            (*at, *tree, *left) = (now, flight::snapshot(), SHOWN);
+            (*at, *left) = (now, SHOWN);
+            *tree = if flight::at_most(SHOWN) { flight::snapshot() } else { Tree::default() };
         }
-        *left = left.checked_sub(tree.calls.len())?;
-        tree.calls.iter().any(|call| call.id == id.number()).then(|| tree.clone())
-    });
-    whole.ok().flatten().unwrap_or_else(|| flight::path(id, now))
+        let whole = tree.calls.len() <= *left && tree.calls.iter().any(|call| call.id == id.number());
+        *left = left.checked_sub(if whole { tree.calls.len() } else { PATH })?;
+        Some(if whole { tree.clone() } else { flight::path(id, now) })
+    };
+    READ.try_with(read).ok().flatten()
 }
