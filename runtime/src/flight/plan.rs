@@ -60,14 +60,17 @@ impl Plan {
     }
 }
 
+/// Every setting is named: a new one must say whether a call without layers knows it.
 fn plain(policy: &Policy) -> bool {
-    let layers = policy.fenced.value
-        || policy.retry.value.is_some()
-        || policy.breaker.value.is_some()
-        || policy.rate_limit.value.is_some()
-        || policy.concurrency.value.is_some();
-    let limits = policy.idle.value.is_some() || policy.total.value.is_some() || policy.on_timeout.value == OnTimeout::Warn;
-    !layers && !limits && policy.grace.value.is_zero() && policy.inherit.value
+    #[rustfmt::skip]
+    let Policy {
+        enabled: _, timeout: _, warn_at: _, on_late: _, blocked_after: _, escalate: _, device: _,
+        fenced, retry, breaker, rate_limit, concurrency, idle, total, grace, on_timeout, inherit,
+    } = policy;
+    let layers =
+        fenced.value || retry.value.is_some() || breaker.value.is_some() || rate_limit.value.is_some() || concurrency.value.is_some();
+    let limits = idle.value.is_some() || total.value.is_some() || on_timeout.value == OnTimeout::Warn;
+    !layers && !limits && grace.value.is_zero() && inherit.value
 }
 
 pub(super) fn nanos(duration: Duration) -> u64 {
