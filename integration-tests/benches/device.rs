@@ -1,7 +1,11 @@
 //! What `#[safe_mps_op]` costs, beside the bare call in the same run: `cargo xtask bench device`.
 //!
-//! Each round measures every variant once, in turn; a figure is the median over the rounds. The device is simulated: its operators run
-//! on the CPU, behind a dispatcher. Only the ratios are worth quoting: the absolute times are this machine's, now.
+//! Each round measures both sides of a row in turn; a figure is the median over the rounds, "more" the median of the rounds' differences.
+//! Instructions are counted by valgrind, which runs this program once more. The device is simulated: its operators run on the CPU, behind a
+//! dispatcher. Of the times only the ratios are worth quoting: they are this machine's, now.
+
+#[path = "device/counts.rs"]
+mod counts;
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -70,18 +74,29 @@ fn copies(module: &Module) -> Result<Vec<Tensor>, TchError> {
     tensors.map(|tensor| tensor.f_to_device_(Device::Cpu, Kind::Float, false, true)).collect()
 }
 
-/// The median time of one call of each variant, in nanoseconds.
-fn measure<const N: usize>(calls: u32, variants: [&dyn Fn(); N]) -> [f64; N] {
-    let mut times = [const { Vec::new() }; N];
-    variants.iter().for_each(|variant| variant());
-    for _ in 0..ROUNDS {
-        for (times, variant) in times.iter_mut().zip(variants) {
+/// One line of the table: what a call costs beside another.
+struct Row<'r> {
+    what: &'r str,
+    against: &'r str,
+    /// In one round.
+    calls: u32,
+    base: &'r dyn Fn(),
+    with: &'r dyn Fn(),
+}
+
+impl Row<'_> {
+    /// The medians of a bare call and of the difference, in nanoseconds.
+    fn time(&self) -> (f64, f64) {
+        let time = |call: &dyn Fn()| {
             let begin = Instant::now();
-            (0..calls).for_each(|_| variant());
-            times.push(begin.elapsed().as_secs_f64() * 1e9 / f64::from(calls));
-        }
+            (0..self.calls).for_each(|_| call());
+            begin.elapsed().as_secs_f64() * 1e9 / f64::from(self.calls)
+        };
+        (time(self.base), time(self.with));
+        let rounds: Vec<(f64, f64)> = (0..ROUNDS).map(|_| (time(self.base), time(self.with))).collect();
+        let median = |of: fn(&(f64, f64)) -> f64| median(rounds.iter().map(of).collect());
+        (median(|(base, _)| *base), median(|(base, with)| with - base))
     }
-    times.map(median)
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
@@ -93,57 +108,55 @@ fn square(side: i64, device: Device) -> Tensor {
     Tensor::rand([side, side], (Kind::Float, Device::Cpu)).to_device(device)
 }
 
-fn row(what: &str, against: &str, base: f64, time: f64) {
-    println!("| {what} | {against} | {base:.0} | {time:.0} | {:+.0} | {:+.1} % |", time - base, (time / base - 1.0) * 100.0);
-}
-
-fn success() {
+fn success(each: &mut dyn FnMut(&Row<'_>)) {
     let on = |device| (square(64, device), square(64, device), square(64, device));
     let ((a, b, c), (x, y, z)) = (on(Device::Mps), on(Device::Cpu));
-    let three_copies =
-        || [&a, &b, &c].into_iter().for_each(|tensor| _ = black_box(tensor.f_to_device_(Device::Mps, Kind::Float, false, true)));
     let nothing = || _ = black_box(black_box((&a, &b, &c)));
-    let [bare_empty, empty_on_cpu, empty_on_device] =
-        measure(20_000, [&nothing, &|| _ = black_box(empty(&x, &y, &z)), &|| _ = black_box(empty(&a, &b, &c))]);
-    row("three tensors on the CPU, an empty body", "nothing", bare_empty, empty_on_cpu);
-    row("three tensors on the device, an empty body", "nothing", bare_empty, empty_on_device);
-    let [on_cpu, guarded_on_cpu, on_device, guarded_on_device, copies, snapshot] = measure(
-        2000,
-        [
-            &|| _ = black_box(bare(&x, &y, &z)),
-            &|| _ = black_box(guarded(&x, &y, &z)),
-            &|| _ = black_box(bare(&a, &b, &c)),
-            &|| _ = black_box(guarded(&a, &b, &c)),
-            &three_copies,
-            &|| _ = black_box(with_snapshot(&a, &b, &c)),
-        ],
-    );
-    row("three tensors on the CPU, 64×64", "bare call", on_cpu, guarded_on_cpu);
-    row("three tensors on the device, 64×64", "bare call", on_device, guarded_on_device);
-    row("the same with `snapshot`", "bare call and three copies", on_device + copies, snapshot);
+    let copied_by_hand = || {
+        let copies = [&a, &b, &c].map(|tensor| tensor.f_to_device_(Device::Mps, Kind::Float, false, true));
+        _ = black_box(bare(&a, &b, &c));
+        drop(black_box(copies));
+    };
+    let rows: [(&str, &str, u32, &dyn Fn(), &dyn Fn()); 5] = [
+        ("three tensors on the CPU, an empty body", "nothing", 20_000, &nothing, &|| _ = black_box(empty(&x, &y, &z))),
+        ("three tensors on the device, an empty body", "nothing", 20_000, &nothing, &|| _ = black_box(empty(&a, &b, &c))),
+        ("three tensors on the CPU, 64×64", "bare call", 2000, &|| _ = black_box(bare(&x, &y, &z)), &|| {
+            _ = black_box(guarded(&x, &y, &z))
+        }),
+        ("three tensors on the device, 64×64", "bare call", 2000, &|| _ = black_box(bare(&a, &b, &c)), &|| {
+            _ = black_box(guarded(&a, &b, &c))
+        }),
+        ("the same with `snapshot`", "bare call and three copies", 2000, &copied_by_hand, &|| _ = black_box(with_snapshot(&a, &b, &c))),
+    ];
+    rows.iter().for_each(|&(what, against, calls, base, with)| each(&Row { what, against, calls, base, with }));
 }
 
-fn on_the_cpu(orders: &Orders) {
+fn on_the_cpu(orders: &Orders, each: &mut dyn FnMut(&Row<'_>)) {
     let (a, b) = (square(256, Device::Mps), square(256, Device::Mps));
     let (x, y) = (a.to_device(Device::Cpu), b.to_device(Device::Cpu));
-    let [plain, hand, routed] =
-        measure(50, [&|| _ = black_box(x.f_matmul(&y)), &|| _ = black_box(by_hand(&a, &b)), &|| _ = black_box(straight(&a, &b))]);
-    row("routed to the CPU, 256×256", "plain call on the CPU", plain, routed);
-    row("the same", "the same copies by hand", hand, routed);
-    row("the same, copies apart", "plain call on the CPU", plain, plain + routed - hand);
+    let plain = || _ = black_box(x.f_matmul(&y));
+    let routed = || _ = black_box(straight(&a, &b));
+    each(&Row { what: "routed to the CPU, 256×256", against: "plain call on the CPU", calls: 50, base: &plain, with: &routed });
+    each(&Row { what: "the same", against: "the same copies by hand", calls: 50, base: &|| _ = black_box(by_hand(&a, &b)), with: &routed });
     orders.unimplemented("aten::mm").expect("an operator of that name");
-    let [fails] = measure(20, [&|| _ = black_box(failing(&a, &b))]);
+    let fails = || _ = black_box(failing(&a, &b));
+    each(&Row { what: "failing in each call, 256×256", against: "routed to the CPU", calls: 20, base: &routed, with: &fails });
     orders.reset();
-    row("failing in each call, 256×256", "routed to the CPU", routed, fails);
 }
 
-fn migration() {
+fn migration(each: &mut dyn FnMut(&Row<'_>)) {
     let mut store = VarStore::new(Device::Cpu);
     let layers = (0..25).map(|at| nn::linear(store.root() / at, 1000, 1000, nn::LinearConfig::default())).collect();
     store.set_device(Device::Mps);
     let module = Module { layers };
-    let [bare, all] = measure(1, [&|| _ = black_box(copies(&module)), &|| _ = black_box(moved(&module))]);
-    row("a module of 100 MB to the CPU", "bare copies", bare, all);
+    let (bare, all) = (|| _ = black_box(copies(&module)), || _ = black_box(moved(&module)));
+    each(&Row { what: "a module of 100 MB to the CPU", against: "bare copies", calls: 1, base: &bare, with: &all });
+}
+
+fn rows(orders: &Orders, each: &mut dyn FnMut(&Row<'_>)) {
+    success(each);
+    on_the_cpu(orders, each);
+    migration(each);
 }
 
 fn main() {
@@ -154,9 +167,19 @@ fn main() {
     tch::set_num_threads(1);
     let policies = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/device.toml");
     let _backstop = backstop::Builder::new().policies(policies).install().expect("the policies beside this file");
-    println!("median of {ROUNDS} rounds; times in ns a call");
-    println!("| call | against | ns | ns | more | more |\n|---|---|---|---|---|---|");
-    success();
-    on_the_cpu(&orders);
-    migration();
+    if counts::is_child() {
+        return rows(&orders, &mut |row| counts::count(row));
+    }
+    let mut counted = counts::all().unwrap_or_else(|problem| {
+        println!("no instruction counts: {problem}");
+        Vec::new()
+    });
+    counted.reverse();
+    println!("median of {ROUNDS} rounds; times in ns a call; more: ns, part of the bare call, instructions");
+    println!("| call | against | bare | more | more | instructions |\n|---|---|---|---|---|---|");
+    rows(&orders, &mut |row| {
+        let (base, more) = row.time();
+        let counted = counted.pop().map_or_else(|| "–".to_owned(), |(base, with)| format!("{base} + {}", with as i64 - base as i64));
+        println!("| {} | {} | {base:.0} | {more:+.0} | {:+.1} % | {counted} |", row.what, row.against, more / base * 100.0);
+    });
 }

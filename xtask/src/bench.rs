@@ -12,7 +12,8 @@ Measures in an optimised build; run it on an idle machine with two free cores.
 
   guard           (default) a guarded call beside what else one could write (benches/guard). Needs no libtorch.
   device          tensor functions bare and under #[safe_mps_op]: while nothing fails, with `snapshot`, on the CPU, and
-                  with a fault in each call (integration-tests/benches/device.rs). Prepares libtorch first; Linux only.
+                  with a fault in each call, with the instructions beside where valgrind is installed
+                  (integration-tests/benches/device.rs). Prepares libtorch first; Linux only.
                   ARGUMENTS are handed to the benchmark.
   -h, --help      this text
 
