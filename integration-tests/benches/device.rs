@@ -92,8 +92,9 @@ impl Row<'_> {
             (0..self.calls).for_each(|_| call());
             begin.elapsed().as_secs_f64() * 1e9 / f64::from(self.calls)
         };
-        (time(self.base), time(self.with));
-        let rounds: Vec<(f64, f64)> = (0..ROUNDS).map(|_| (time(self.base), time(self.with))).collect();
+        let round = || (time(self.base), time(self.with));
+        round(); // warms up
+        let rounds: Vec<(f64, f64)> = (0..ROUNDS).map(|_| round()).collect();
         let median = |of: fn(&(f64, f64)) -> f64| median(rounds.iter().map(of).collect());
         (median(|(base, _)| *base), median(|(base, with)| with - base))
     }
@@ -117,18 +118,14 @@ fn success(each: &mut dyn FnMut(&Row<'_>)) {
         _ = black_box(bare(&a, &b, &c));
         drop(black_box(copies));
     };
-    let rows: [(&str, &str, u32, &dyn Fn(), &dyn Fn()); 5] = [
-        ("three tensors on the CPU, an empty body", "nothing", 20_000, &nothing, &|| _ = black_box(empty(&x, &y, &z))),
-        ("three tensors on the device, an empty body", "nothing", 20_000, &nothing, &|| _ = black_box(empty(&a, &b, &c))),
-        ("three tensors on the CPU, 64×64", "bare call", 2000, &|| _ = black_box(bare(&x, &y, &z)), &|| {
-            _ = black_box(guarded(&x, &y, &z))
-        }),
-        ("three tensors on the device, 64×64", "bare call", 2000, &|| _ = black_box(bare(&a, &b, &c)), &|| {
-            _ = black_box(guarded(&a, &b, &c))
-        }),
-        ("the same with `snapshot`", "bare call and three copies", 2000, &copied_by_hand, &|| _ = black_box(with_snapshot(&a, &b, &c))),
-    ];
-    rows.iter().for_each(|&(what, against, calls, base, with)| each(&Row { what, against, calls, base, with }));
+    let mut row = |what, against, calls, base: &dyn Fn(), with: &dyn Fn()| each(&Row { what, against, calls, base, with });
+    row("three tensors on the CPU, an empty body", "nothing", 20_000, &nothing, &|| _ = black_box(empty(&x, &y, &z)));
+    row("three tensors on the device, an empty body", "nothing", 20_000, &nothing, &|| _ = black_box(empty(&a, &b, &c)));
+    row("three tensors on the CPU, 64×64", "bare call", 2000, &|| _ = black_box(bare(&x, &y, &z)), &|| _ = black_box(guarded(&x, &y, &z)));
+    row("three tensors on the device, 64×64", "bare call", 2000, &|| _ = black_box(bare(&a, &b, &c)), &|| {
+        _ = black_box(guarded(&a, &b, &c))
+    });
+    row("the same with `snapshot`", "bare call and three copies", 2000, &copied_by_hand, &|| _ = black_box(with_snapshot(&a, &b, &c)));
 }
 
 fn on_the_cpu(orders: &Orders, each: &mut dyn FnMut(&Row<'_>)) {

@@ -1,5 +1,4 @@
 //! What `#[safe_mps_op]` stands on without a new warning, in a crate of edition 2018 that shadows every name it can.
-#![cfg(not(feature = "disable-decorators"))]
 #![deny(warnings, missing_docs, unsafe_code, clippy::pedantic)]
 
 use std::convert::TryFrom;

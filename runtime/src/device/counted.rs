@@ -39,7 +39,7 @@ impl Counted {
         let tick = coarse::now();
         match flight::present().and_then(|here| here.slot(site)).filter(|slot| slot.knows(tick)) {
             Some(slot) => {
-                slot.calls.start_alone(Tick::from_nanos(tick));
+                slot.calls.start_alone();
                 Self { site, slot: Some(slot), began: Tick::from_nanos(tick), exact: false, outcome: None }
             }
             None => Self::closely(site, tick),

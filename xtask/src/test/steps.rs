@@ -88,8 +88,9 @@ fn lint_alone(feature: &String) -> Call {
 
 /// Only packages whose binaries know where libtorch lies; the others were tested without it.
 fn with_libtorch(features: &str) -> Call {
-    let packages = ["backstop", "backstop-integration-tests", "backstop-integration-tests-2018", "sim-mps", "book", "backstop-ui-tests-tch"]
-        .map(|name| format!("--package {name}"));
+    let packages =
+        ["backstop", "backstop-integration-tests", "backstop-integration-tests-2018", "sim-mps", "book", "backstop-ui-tests-tch"]
+            .map(|name| format!("--package {name}"));
     call(&format!("test {} {features}", packages.join(" ")))
 }
 
