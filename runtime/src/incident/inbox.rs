@@ -1,5 +1,6 @@
 //! The bounded queue to the reporter's thread. Posting never waits: what does not fit is dropped and counted.
 
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
@@ -8,6 +9,9 @@ use crate::metrics::process;
 use crate::observe::Line;
 
 const CAPACITY: usize = 4096;
+
+/// How much waits to be received; a little too much while somebody posts.
+static WAITING: AtomicUsize = AtomicUsize::new(0);
 
 /// What the reporter is asked to do.
 pub(crate) enum Work {
@@ -48,11 +52,27 @@ pub(crate) fn post(work: Work) -> bool {
         Work::Dump(..) => "report",
         Work::Line(_) | Work::Threads | Work::Flush(_) => "log",
     };
+    WAITING.fetch_add(1, Relaxed);
     let posted = inbox().sender.try_send(work).is_ok();
     if !posted {
+        received();
         process::drop_one(what);
     }
     posted
+}
+
+/// Whether a finding is worth its making: in a storm of them most would find no room. One that would not is counted as dropped.
+pub(super) fn has_room() -> bool {
+    let room = WAITING.load(Relaxed) < CAPACITY;
+    if !room {
+        process::drop_one("incident");
+    }
+    room
+}
+
+/// Something was taken out.
+pub(super) fn received() {
+    WAITING.fetch_sub(1, Relaxed);
 }
 
 /// The reporter's end; `None` where a reporter has it already.

@@ -79,6 +79,11 @@ pub(crate) fn reserve() -> IncidentId {
     IncidentId(NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
+/// [`reserve`], where the reporter has room for a finding. In a storm of them most are dropped and counted before they are made.
+pub(crate) fn admit() -> Option<IncidentId> {
+    inbox::has_room().then(reserve)
+}
+
 /// Has a finding reported. Never waits: where the reporter is too far behind, the report is dropped and counted.
 pub(crate) fn open(id: IncidentId, finding: Finding) {
     start();

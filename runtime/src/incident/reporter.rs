@@ -82,7 +82,10 @@ impl Reporter {
         let mut due = Instant::now() + BEAT;
         loop {
             match inbox.recv_timeout(self.pause(due)) {
-                Ok(work) => busy(|| self.handle(work)),
+                Ok(work) => {
+                    inbox::received();
+                    busy(|| self.handle(work));
+                }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }

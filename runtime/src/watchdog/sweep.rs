@@ -104,11 +104,14 @@ fn end(limit: Report, id: CallId, record: &'static Record, view: &View, expiry: 
         return;
     }
     // The number stands in the record before the flag that makes the call look for it; the tree is read before the call can end.
-    let incident = incident::reserve();
-    let finding = match expiry {
-        Expiry::Limit => limit(id, view, now),
-        Expiry::Idle => finding::idle(id, record, view, now),
-    };
-    record.set_incident(view, incident.0);
-    record.ring(view.generation, flag, || incident::open(incident, finding));
+    let opened = incident::admit().map(|incident| match expiry {
+        Expiry::Limit => (incident, limit(id, view, now)),
+        Expiry::Idle => (incident, finding::idle(id, record, view, now)),
+    });
+    record.set_incident(view, opened.as_ref().map_or(0, |(incident, _)| incident.0));
+    record.ring(view.generation, flag, || {
+        if let Some((incident, finding)) = opened {
+            incident::open(incident, finding);
+        }
+    });
 }
