@@ -6,6 +6,9 @@ mod function;
 mod migrate;
 mod parameters;
 mod receiver;
+#[cfg(test)]
+#[macro_use]
+mod recorded;
 mod recover;
 mod safe_mps_op;
 mod settings;

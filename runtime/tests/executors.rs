@@ -1,14 +1,14 @@
 //! Limits hold under any executor: the watchdog wakes a call, no timer does. These block real threads for real time.
 
+mod common;
+
 use std::future::{Future, pending};
 use std::io;
-use std::pin::pin;
-use std::sync::Arc;
-use std::task::{Context, Poll, Wake};
-use std::thread::{self, Thread};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use backstop::timeout_async;
+use common::park;
 
 #[timeout_async(millis = 100, name = "executors.hangs")]
 async fn hangs() -> io::Result<()> {
@@ -28,21 +28,8 @@ fn a_limit_holds_in_another_executor() {
     ends_in_time(|| futures::executor::block_on(hangs()));
 }
 
-/// Parks its thread until it is woken, as smol's and pollster's do.
 fn park_until_ready<F: Future>(future: F) -> F::Output {
-    struct Unpark(Thread);
-    impl Wake for Unpark {
-        fn wake(self: Arc<Self>) {
-            self.0.unpark();
-        }
-    }
-    let (mut future, waker) = (pin!(future), Arc::new(Unpark(thread::current())).into());
-    loop {
-        if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
-            return output;
-        }
-        thread::park();
-    }
+    park::block_on(future, thread::park)
 }
 
 #[test]

@@ -3,16 +3,16 @@
 
 #![cfg(unix)]
 
+mod common;
+
 use std::future::{Future, pending};
 use std::io;
-use std::pin::pin;
 use std::process::Command;
-use std::sync::Arc;
-use std::task::{Context, Poll, Wake};
-use std::thread::{self, Thread};
+use std::thread;
 use std::time::Duration;
 
 use backstop::timeout_async;
+use common::park;
 
 #[timeout_async(millis = 200, name = "fork.hangs")]
 async fn hangs() -> io::Result<()> {
@@ -27,20 +27,9 @@ async fn yields() -> io::Result<u32> {
     Ok(7)
 }
 
+/// Looks again and again: in a child there may be nobody who wakes it.
 fn block_on<F: Future>(future: F) -> F::Output {
-    struct Unpark(Thread);
-    impl Wake for Unpark {
-        fn wake(self: Arc<Self>) {
-            self.0.unpark();
-        }
-    }
-    let (mut future, waker) = (pin!(future), Arc::new(Unpark(thread::current())).into());
-    loop {
-        if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
-            return output;
-        }
-        thread::park_timeout(Duration::from_millis(1));
-    }
+    park::block_on(future, || thread::park_timeout(Duration::from_millis(1)))
 }
 
 /// Whether `check` holds in a child of this process.

@@ -1,5 +1,7 @@
 //! Code or host? A process that is really stopped, starved or traced raises no false alarm; a real one is told apart. Each runs in a process
 //! of its own.
+// Real seconds, in which libtorch has no part: they are spent once, without it.
+#![cfg(not(feature = "tch"))]
 #![cfg(target_os = "linux")]
 
 mod common;
@@ -9,14 +11,12 @@ use std::io;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use backstop::{Blame, Incident, IncidentKind, Outcome, timeout_async};
-use common::{child, ended};
+use common::{child, ended, wait_for};
 
 const SECOND: Duration = Duration::from_secs(1);
-/// Long enough for any machine; nothing here waits that long.
-const LONG: Duration = Duration::from_secs(60);
 
 /// What this process says when it is ready.
 const READY: &str = "the call runs";
@@ -29,15 +29,6 @@ fn incidents(kind: IncidentKind) -> Vec<Incident> {
 fn alarms() -> Vec<String> {
     let all = backstop::incidents().into_iter();
     all.filter(|incident| incident.kind != IncidentKind::WatchdogLate).map(|incident| incident.to_string()).collect()
-}
-
-#[track_caller]
-fn wait_for(what: &str, mut done: impl FnMut() -> bool) {
-    let began = Instant::now();
-    while !done() {
-        assert!(began.elapsed() < LONG, "waited a minute for {what}");
-        thread::sleep(Duration::from_millis(20));
-    }
 }
 
 /// Starts the test as a process of its own, and waits until it says that it is ready.

@@ -1,4 +1,6 @@
 //! What watching costs while nothing happens: from the kernel's own figures of the two threads.
+// Real seconds, in which libtorch has no part: they are spent once, without it.
+#![cfg(not(feature = "tch"))]
 #![cfg(target_os = "linux")]
 
 mod common;

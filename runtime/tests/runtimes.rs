@@ -1,4 +1,6 @@
 //! Is tokio itself alive? Runtimes whose workers are really blocked, each in a process of its own, with small limits.
+// Real seconds, in which libtorch has no part: they are spent once, without it.
+#![cfg(not(feature = "tch"))]
 
 mod common;
 
@@ -11,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use backstop::policy::Severity;
 use backstop::{Incident, IncidentKind, timeout_async};
-use common::child;
+use common::{child, wait_for};
 use tokio::runtime::{Builder, Runtime};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -28,15 +30,6 @@ fn workers(count: usize, name: &str) -> Runtime {
 
 fn stalls() -> Vec<Incident> {
     backstop::incidents().into_iter().filter(|incident| incident.kind == IncidentKind::RuntimeStalled).collect()
-}
-
-#[track_caller]
-fn wait_for(what: &str, mut done: impl FnMut() -> bool) {
-    let began = Instant::now();
-    while !done() {
-        assert!(began.elapsed() < LONG, "waited a minute for {what}");
-        thread::sleep(Duration::from_millis(20));
-    }
 }
 
 #[timeout_async(secs = 300, name = "runtimes.blocks")]

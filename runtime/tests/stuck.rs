@@ -1,4 +1,6 @@
 //! Who watches the watchdog? A reporter that is really stuck, in the log of a program that hangs.
+// Real seconds, in which libtorch has no part: they are spent once, without it.
+#![cfg(not(feature = "tch"))]
 
 mod common;
 

@@ -1,5 +1,7 @@
 //! A thousand guarded functions, of which fifty stall in every way at once: the others keep their latency, nothing leaks, and all fifty are
 //! reported.
+// Real seconds, in which libtorch has no part: they are spent once, without it.
+#![cfg(not(feature = "tch"))]
 
 use std::collections::BTreeSet;
 use std::fmt;

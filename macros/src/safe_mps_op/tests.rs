@@ -1,6 +1,5 @@
 //! What is generated, reviewed like source.
 
-use proc_macro2::TokenStream;
 use quote::quote;
 
 use super::safe_mps_op;
@@ -8,21 +7,9 @@ use crate::features::Features;
 
 const WITH_TCH: Features = Features { disabled: false, tch: true };
 
-fn pretty(arguments: TokenStream, item: TokenStream) -> String {
-    let expanded = safe_mps_op(arguments, item, WITH_TCH);
-    prettyplease::unparse(&syn::parse2(expanded).expect("an expansion is valid Rust"))
-}
-
-macro_rules! records {
-    ($($name:ident: ($($arguments:tt)*) $item:item)*) => {$(
-        #[test]
-        fn $name() {
-            insta::assert_snapshot!(pretty(quote!($($arguments)*), quote!($item)));
-        }
-    )*};
-}
-
 records! {
+    |arguments, item| safe_mps_op(arguments, item, WITH_TCH);
+
     plain: (name = "agent.loss", snapshot)
     pub fn loss(net: &mut Net, batch: &Tensor, factor: f64) -> Result<Tensor, TchError> {
         net.forward(batch)?.f_mul_scalar(factor)

@@ -5,21 +5,9 @@ use quote::quote;
 
 use super::timeout_async;
 
-fn pretty(arguments: TokenStream, item: TokenStream) -> String {
-    let expanded = timeout_async(arguments, item, false);
-    prettyplease::unparse(&syn::parse2(expanded).expect("an expansion is valid Rust"))
-}
-
-macro_rules! records {
-    ($($name:ident: ($($arguments:tt)*) $item:item)*) => {$(
-        #[test]
-        fn $name() {
-            insta::assert_snapshot!(pretty(quote!($($arguments)*), quote!($item)));
-        }
-    )*};
-}
-
 records! {
+    |arguments, item| timeout_async(arguments, item, false);
+
     plain: (secs = 30)
     pub async fn fetch(&self, symbol: &str) -> Result<Quote, ApiError> {
         self.get(symbol).await

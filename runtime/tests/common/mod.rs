@@ -1,8 +1,12 @@
 //! What several test files need.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub mod park;
 pub mod schema;
 pub mod step;
+
+use std::thread;
+use std::time::{Duration, Instant};
 
 use backstop::{FunctionStats, Outcome};
 
@@ -14,6 +18,16 @@ pub fn stats(name: &str) -> FunctionStats {
 /// How often calls of a function ended this way.
 pub fn ended(name: &str, outcome: Outcome) -> u64 {
     stats(name).outcome(outcome)
+}
+
+/// Waits until it is so; a minute is long enough for any machine.
+#[track_caller]
+pub fn wait_for(what: &str, mut done: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !done() {
+        assert!(began.elapsed() < Duration::from_secs(60), "waited a minute for {what}");
+        thread::sleep(Duration::from_millis(20));
+    }
 }
 
 /// Puts policies in force for the rest of this test program; one file holds all policies of a test file.

@@ -1,5 +1,7 @@
 //! Every kind of stall, for real: a process of its own stalls under small limits, and leaves a report that says what, where and why.
 //! Its exit code, the report as JSON and the report as text are checked; the text against a record in which numbers are masked.
+// Real seconds, in which libtorch has no part: they are spent once, without it.
+#![cfg(not(feature = "tch"))]
 #![cfg(unix)]
 
 mod child;
