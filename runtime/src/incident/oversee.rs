@@ -71,7 +71,7 @@ mod tests {
             std::thread::yield_now();
         }
         drop(stop);
-        let _ = thread.join().unwrap();
+        assert!(thread.join().unwrap().is_err(), "its sender is gone");
         assert_eq!(state_of("no thread is called so"), None);
     }
 }
