@@ -93,9 +93,8 @@ async fn a_stalled_call_is_stored_escalated_and_told() {
 
     let critical = incidents.last().unwrap();
     let lines = fs::read_to_string(folder.join("pager.jsonl")).unwrap();
-    let told: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!(told.len(), 1, "only the critical one is told: {lines}");
-    assert_eq!(told[0], critical.to_json());
+    // As text: what is read back from a number's digits may be another number in its last bit.
+    assert_eq!(lines, format!("{}\n", critical.to_json()), "only the critical one is told");
     assert_eq!(fs::read_to_string(folder.join("program.txt")).unwrap(), critical.to_string());
 }
 
