@@ -8,7 +8,7 @@ pub mod step;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use backstop::{FunctionStats, Outcome};
+use backstop::{FunctionStats, IncidentKind, Outcome};
 
 /// The counters of one function.
 pub fn stats(name: &str) -> FunctionStats {
@@ -18,6 +18,12 @@ pub fn stats(name: &str) -> FunctionStats {
 /// How often calls of a function ended this way.
 pub fn ended(name: &str, outcome: Outcome) -> u64 {
     stats(name).outcome(outcome)
+}
+
+/// Incidents that say that the code is wrong.
+pub fn alarms() -> Vec<String> {
+    let all = backstop::incidents().into_iter();
+    all.filter(|incident| incident.kind != IncidentKind::WatchdogLate).map(|incident| incident.to_string()).collect()
 }
 
 /// Waits until it is so; a minute is long enough for any machine.
@@ -39,39 +45,4 @@ pub fn install(policies: &str) {
         let installed = backstop::Builder::new().policies(&file).install();
         installed.unwrap_or_else(|error| panic!("{error}"))
     });
-}
-
-/// Tests that need a process of their own: they stall a runtime, stop or end the process, or install policies that no other test may see.
-pub mod child {
-    use std::env;
-    use std::process::{Child, Command, Output, Stdio};
-
-    const CHILD: &str = "BACKSTOP_TEST_CHILD";
-
-    /// Runs `body` in a process of its own, which is this test program again with the one test of this name.
-    #[track_caller]
-    pub fn alone(test: &str, body: impl FnOnce()) {
-        if is(test) {
-            return body();
-        }
-        let output = start(test).wait_with_output().unwrap();
-        assert!(output.status.success(), "{}\n{}", output.status, told(&output));
-    }
-
-    /// Whether this is that process.
-    pub fn is(test: &str) -> bool {
-        env::var_os(CHILD).is_some_and(|child| *child == *test)
-    }
-
-    /// Starts that process.
-    pub fn start(test: &str) -> Child {
-        let mut command = Command::new(env::current_exe().unwrap());
-        command.args(["--exact", test, "--nocapture", "--test-threads=1"]).env(CHILD, test);
-        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
-    }
-
-    /// What it said.
-    pub fn told(output: &Output) -> String {
-        format!("{}\n{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
-    }
 }

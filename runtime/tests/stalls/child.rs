@@ -100,7 +100,8 @@ async fn tries_again() -> io::Result<()> {
 
 #[timeout_async(secs = 60, name = "stall.sleeps")]
 async fn sleeps() -> io::Result<()> {
-    until_reported(IncidentKind::Blocked, || thread::sleep(Duration::from_millis(50)));
+    // Long ones: it must not be awake when it is looked at.
+    until_reported(IncidentKind::Blocked, || thread::sleep(Duration::from_millis(700)));
     Ok(())
 }
 

@@ -209,13 +209,18 @@ fn functions(thread: &Value) -> impl Iterator<Item = &str> {
     thread["stack"]["frames"].as_array().unwrap().iter().filter_map(|frame| frame["function"].as_str())
 }
 
+/// Whether threads waited for a CPU most of the time.
+fn starved(system: &Value) -> bool {
+    let some = |pressure: &Value| if pressure["resource"] == "cpu" { pressure["some_percent"].as_f64() } else { None };
+    let waited = system["pressure"].as_array().unwrap().iter().find_map(some);
+    system["load"][0].as_f64() > system["cpus"].as_f64().map(|cpus| 3.0 * cpus) || waited > Some(50.0)
+}
+
 /// The thread that the report is about, where stacks can be had. Nobody promises one on a machine that is starved: a thread that runs has to
 /// answer itself, and one that sleeps may just wait for a CPU.
 fn looked_at(left: &Left) -> Option<&Value> {
-    let system = &left.json["system"];
-    let starved = system["load"][0].as_f64().unwrap_or(0.0) > 3.0 * system["cpus"].as_f64().unwrap_or(1.0);
+    let answered = cfg!(native_stacks) && !starved(&left.json["system"]);
     let thread = &left.json["threads"][0];
-    let answered = cfg!(native_stacks) && !starved;
     assert!(!answered || thread["subject"] == true, "{}", left.text);
     answered.then_some(thread)
 }

@@ -45,7 +45,7 @@ impl Teller {
     }
 
     fn thread(&self, shot: &Shot, thread: &Thread, subject: i32) -> ThreadState {
-        let sample = typical(thread.samples());
+        let sample = thread.samples().first().unwrap_or(&Sample::UNKNOWN);
         let name = flight::thread::of(thread.tid).map_or_else(|| thread.name.as_str().to_owned(), |known| known.name.clone());
         let call = sample.call.map(|number| syscalls::name(number).map_or_else(|| format!("system call {number}"), str::to_owned));
         ThreadState {
@@ -107,19 +107,13 @@ impl Teller {
     }
 }
 
-/// The first look at the thread in the state in which most looks found it: one that sleeps again and again is awake now and then.
-fn typical(looks: &[Sample]) -> &Sample {
-    let as_this = |look: &Sample| looks.iter().filter(|other| (other.state, other.call) == (look.state, look.call)).count();
-    looks.iter().rev().max_by_key(|look| as_this(look)).unwrap_or(&Sample::UNKNOWN)
-}
-
-/// How many of the outermost frames that are shown were there in every look.
-fn steady(shot: &Shot, thread: &Thread, shown: &[Frame]) -> usize {
+/// How many of the outermost frames were there in every look.
+fn steady(shot: &Shot, thread: &Thread, first: &[Frame]) -> usize {
     let same = |sample: &Sample| {
-        let frames: Vec<Frame> = shot.frames(sample).collect();
-        shown.iter().rev().zip(frames.iter().rev()).take_while(|(one, other)| is_same(one, other)).count()
+        let later: Vec<Frame> = shot.frames(sample).collect();
+        first.iter().rev().zip(later.iter().rev()).take_while(|(one, other)| is_same(one, other)).count()
     };
-    thread.samples().iter().map(same).min().unwrap_or(shown.len())
+    thread.samples().iter().skip(1).map(same).min().unwrap_or(first.len())
 }
 
 fn is_same(one: &Frame, other: &Frame) -> bool {
@@ -166,17 +160,4 @@ fn state(letter: u8) -> Option<&'static str> {
         b'I' => "idle",
         _ => return None,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_thread_that_woke_up_for_one_look_is_shown_as_the_others_saw_it() {
-        let shown = |looks: &[u8]| typical(&looks.iter().map(|state| Sample::in_state(*state)).collect::<Vec<_>>()).state;
-        assert_eq!(shown(b"RSS"), b'S');
-        assert_eq!(shown(b"RS"), b'R', "the first, where they are as many");
-        assert_eq!(shown(&[]), Sample::UNKNOWN.state);
-    }
 }

@@ -1,8 +1,4 @@
 //! Who watches the watchdog? A reporter that is really stuck, in the log of a program that hangs.
-// Real seconds, in which libtorch has no part: they are spent once, without it.
-#![cfg(not(feature = "tch"))]
-
-mod common;
 
 use std::fs;
 use std::io;
@@ -11,8 +7,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use backstop::{Blame, Incident, IncidentKind, timeout_async};
-use common::child;
 use tracing::{Metadata, Subscriber, span};
+
+use crate::child;
 
 /// Long enough for any machine; nothing here waits that long.
 const LONG: Duration = Duration::from_secs(120);
@@ -77,8 +74,7 @@ fn reports(pid: u32) -> Vec<String> {
 
 #[test]
 fn a_reporter_that_is_stuck_in_the_log_is_reported_by_somebody_else() {
-    let name = "a_reporter_that_is_stuck_in_the_log_is_reported_by_somebody_else";
-    if child::is(name) {
+    if child::is(&a_reporter_that_is_stuck_in_the_log_is_reported_by_somebody_else) {
         let installed = get_stuck("");
         let late = || backstop::incidents().into_iter().find(|incident: &Incident| incident.kind == IncidentKind::WatchdogLate);
         let began = Instant::now();
@@ -91,7 +87,7 @@ fn a_reporter_that_is_stuck_in_the_log_is_reported_by_somebody_else() {
         assert!(!installed.flush(Duration::from_millis(100)), "it is still stuck");
         std::process::exit(0);
     }
-    let child = child::start(name);
+    let child = child::start(&a_reporter_that_is_stuck_in_the_log_is_reported_by_somebody_else);
     let pid = child.id();
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success(), "{}", child::told(&output));
@@ -106,13 +102,12 @@ fn a_reporter_that_is_stuck_in_the_log_is_reported_by_somebody_else() {
 
 #[test]
 fn a_reporter_that_is_stuck_does_not_keep_a_dead_process_alive() {
-    let name = "a_reporter_that_is_stuck_does_not_keep_a_dead_process_alive";
-    if child::is(name) {
+    if child::is(&a_reporter_that_is_stuck_does_not_keep_a_dead_process_alive) {
         let _installed = get_stuck("[watchdog]\nruntime_stalled_after = \"1s\"\non_runtime_stall = \"abort\"\n");
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).name("dead").build().unwrap();
         return runtime.block_on(async { _ = tokio::spawn(blocks()).await });
     }
-    let child = child::start(name);
+    let child = child::start(&a_reporter_that_is_stuck_does_not_keep_a_dead_process_alive);
     let pid = child.id();
     let output = child.wait_with_output().unwrap();
     #[cfg(unix)]

@@ -1,54 +1,21 @@
-//! Code or host? A process that is really stopped, starved or traced raises no false alarm; a real one is told apart. Each runs in a process
+//! Code or host? A process that is really stopped or traced raises no false alarm; a real one is told apart. Each runs in a process
 //! of its own.
-// Real seconds, in which libtorch has no part: they are spent once, without it.
-#![cfg(not(feature = "tch"))]
-#![cfg(target_os = "linux")]
 
-mod common;
-
-use std::hint::black_box;
 use std::io;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use backstop::{Blame, Incident, IncidentKind, Outcome, timeout_async};
-use common::{child, ended, wait_for};
+
+use crate::child::{self, READY, started, succeeds};
+use crate::common::{alarms, ended, wait_for};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// What this process says when it is ready.
-const READY: &str = "the call runs";
-
 fn incidents(kind: IncidentKind) -> Vec<Incident> {
     backstop::incidents().into_iter().filter(|incident| incident.kind == kind).collect()
-}
-
-/// Incidents that say that the code is wrong.
-fn alarms() -> Vec<String> {
-    let all = backstop::incidents().into_iter();
-    all.filter(|incident| incident.kind != IncidentKind::WatchdogLate).map(|incident| incident.to_string()).collect()
-}
-
-/// Starts the test as a process of its own, and waits until it says that it is ready.
-fn started(test: &str) -> Child {
-    let mut child = child::start(test);
-    let mut said = io::BufReader::new(child.stderr.take().unwrap());
-    let mut line = String::new();
-    while !line.contains(READY) {
-        line.clear();
-        assert!(io::BufRead::read_line(&mut said, &mut line).unwrap() > 0, "the child has ended");
-    }
-    // It goes on talking.
-    thread::spawn(move || io::copy(&mut said, &mut io::stderr()));
-    child
-}
-
-#[track_caller]
-fn succeeds(child: Child) {
-    let output = child.wait_with_output().unwrap();
-    assert!(output.status.success(), "{}\n{}", output.status, child::told(&output));
 }
 
 fn signal(child: &Child, signal: &str) {
@@ -73,8 +40,7 @@ async fn computes(time: Duration) -> io::Result<()> {
 
 #[test]
 fn a_process_that_was_stopped_raises_no_false_alarm_and_says_that_it_was() {
-    let name = "a_process_that_was_stopped_raises_no_false_alarm_and_says_that_it_was";
-    if child::is(name) {
+    if child::is(&a_process_that_was_stopped_raises_no_false_alarm_and_says_that_it_was) {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let calls = [runtime.spawn(waits()), runtime.spawn(is_silent())];
         let stopped = AtomicBool::new(false);
@@ -108,70 +74,16 @@ fn a_process_that_was_stopped_raises_no_false_alarm_and_says_that_it_was() {
         assert_eq!((real.verdict.blame, real.to_json()["verdict"]["blame"].as_str()), (Blame::Code, Some("code")), "{real}");
         return;
     }
-    let child = started(name);
+    let child = started(&a_process_that_was_stopped_raises_no_false_alarm_and_says_that_it_was);
     signal(&child, "-STOP");
     thread::sleep(6 * SECOND);
     signal(&child, "-CONT");
     succeeds(child);
 }
 
-/// Processes that want the same CPU as the test.
-struct Load(Vec<Child>);
-
-impl Load {
-    fn on_cpu(cpu: &str, processes: usize) -> Self {
-        let spin = || Command::new("taskset").args(["-c", cpu, "sh", "-c", "while :; do :; done"]).stdout(Stdio::null()).spawn().unwrap();
-        Self((0..processes).map(|_| spin()).collect())
-    }
-}
-
-impl Drop for Load {
-    fn drop(&mut self) {
-        for child in &mut self.0 {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
-}
-
-/// Half a second of work, in small pieces, within four seconds.
-#[timeout_async(secs = 4, name = "host.works")]
-async fn works() -> io::Result<()> {
-    let work = SECOND / 2;
-    let cpu = || -> Duration {
-        let times = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
-        Duration::from_nanos(times.split(' ').next().unwrap().parse().unwrap())
-    };
-    let began = cpu();
-    while cpu() - began < work {
-        black_box((0..10_000_u64).map(|x| x.wrapping_mul(x)).sum::<u64>());
-        tokio::task::yield_now().await;
-    }
-    Ok(())
-}
-
-#[test]
-fn a_machine_at_load_twenty_raises_no_false_alarm() {
-    let name = "a_machine_at_load_twenty_raises_no_false_alarm";
-    if child::is(name) {
-        let pinned = Command::new("taskset").args(["-a", "-p", "-c", "0", &std::process::id().to_string()]).stdout(Stdio::null()).status();
-        assert!(pinned.unwrap().success());
-        eprintln!("{READY}");
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let timed_out = (0..2).filter(|_| runtime.block_on(works()).is_err()).count();
-        assert!(timed_out > 0, "twenty others leave the call a twentieth of its CPU");
-        thread::sleep(SECOND);
-        assert_eq!(alarms(), [""; 0]);
-        return;
-    }
-    let _load = Load::on_cpu("0", 20);
-    succeeds(started(name));
-}
-
 #[test]
 fn under_a_debugger_findings_are_held_back_and_after_it_they_are_not() {
-    let name = "under_a_debugger_findings_are_held_back_and_after_it_they_are_not";
-    if child::is(name) {
+    if child::is(&under_a_debugger_findings_are_held_back_and_after_it_they_are_not) {
         eprintln!("{READY}");
         let traced = || !std::fs::read_to_string("/proc/self/status").unwrap().contains("TracerPid:\t0\n");
         wait_for("a debugger", traced);
@@ -189,7 +101,7 @@ fn under_a_debugger_findings_are_held_back_and_after_it_they_are_not() {
         wait_for("a report", || incidents(IncidentKind::Limit).len() == 1);
         return;
     }
-    let mut child = started(name);
+    let mut child = started(&under_a_debugger_findings_are_held_back_and_after_it_they_are_not);
     let pid = libc::pid_t::try_from(child.id()).unwrap();
     let debugger = thread::spawn(move || {
         // SAFETY: it traces our own child, without stopping it, and touches none of our memory.

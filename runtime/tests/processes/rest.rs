@@ -1,9 +1,4 @@
 //! What watching costs while nothing happens: from the kernel's own figures of the two threads.
-// Real seconds, in which libtorch has no part: they are spent once, without it.
-#![cfg(not(feature = "tch"))]
-#![cfg(target_os = "linux")]
-
-mod common;
 
 use std::fs;
 use std::io;
@@ -12,7 +7,8 @@ use std::thread;
 use std::time::Duration;
 
 use backstop::timeout_async;
-use common::child;
+
+use crate::child;
 
 /// How long is measured.
 const SECONDS: u32 = 10;
@@ -39,7 +35,7 @@ fn figures(task: &std::path::Path) -> (u32, Duration) {
 
 #[test]
 fn at_rest_the_watchdog_wakes_ten_times_a_second_and_costs_next_to_nothing() {
-    child::alone("at_rest_the_watchdog_wakes_ten_times_a_second_and_costs_next_to_nothing", || {
+    child::alone(|| {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().unwrap();
         for _ in 0..16 {
             runtime.spawn(waits());

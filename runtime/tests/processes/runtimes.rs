@@ -1,8 +1,4 @@
 //! Is tokio itself alive? Runtimes whose workers are really blocked, each in a process of its own, with small limits.
-// Real seconds, in which libtorch has no part: they are spent once, without it.
-#![cfg(not(feature = "tch"))]
-
-mod common;
 
 use std::fs;
 use std::io;
@@ -13,8 +9,10 @@ use std::time::{Duration, Instant};
 
 use backstop::policy::Severity;
 use backstop::{Incident, IncidentKind, timeout_async};
-use common::{child, wait_for};
 use tokio::runtime::{Builder, Runtime};
+
+use crate::child;
+use crate::common::{self, wait_for};
 
 const SECOND: Duration = Duration::from_secs(1);
 /// Long enough for any machine; nothing here waits that long.
@@ -45,7 +43,7 @@ async fn waits() -> io::Result<()> {
 
 #[test]
 fn a_runtime_whose_workers_are_all_blocked_is_reported_with_who_blocks_them_until_it_moves_again() {
-    child::alone("a_runtime_whose_workers_are_all_blocked_is_reported_with_who_blocks_them_until_it_moves_again", || {
+    child::alone(|| {
         install();
         let (stuck, other) = (workers(2, "stuck"), workers(1, "other"));
         other.spawn(waits());
@@ -67,7 +65,7 @@ fn a_runtime_whose_workers_are_all_blocked_is_reported_with_who_blocks_them_unti
 
 #[test]
 fn a_blocked_current_thread_runtime_is_reported() {
-    child::alone("a_blocked_current_thread_runtime_is_reported", || {
+    child::alone(|| {
         install();
         let watching = thread::spawn(|| wait_for("a report", || !stalls().is_empty()));
         let runtime = Builder::new_current_thread().build().unwrap();
@@ -80,7 +78,7 @@ fn a_blocked_current_thread_runtime_is_reported() {
 
 #[test]
 fn a_runtime_that_nobody_drives_is_reported_only_if_a_guarded_call_waits_in_it() {
-    child::alone("a_runtime_that_nobody_drives_is_reported_only_if_a_guarded_call_waits_in_it", || {
+    child::alone(|| {
         install();
         let idle = Builder::new_current_thread().name("idle").enable_all().build().unwrap();
         idle.block_on(blocks(Duration::ZERO)).unwrap();
@@ -102,7 +100,7 @@ fn a_runtime_that_nobody_drives_is_reported_only_if_a_guarded_call_waits_in_it()
 
 #[test]
 fn busy_runtimes_and_legal_blocking_raise_no_alarm() {
-    child::alone("busy_runtimes_and_legal_blocking_raise_no_alarm", || {
+    child::alone(|| {
         install();
         let end = Instant::now() + 8 * SECOND;
         let busy = workers(1, "busy");
@@ -135,7 +133,7 @@ fn busy_runtimes_and_legal_blocking_raise_no_alarm() {
 
 #[test]
 fn a_runtime_that_was_dropped_is_let_go_of() {
-    child::alone("a_runtime_that_was_dropped_is_let_go_of", || {
+    child::alone(|| {
         install();
         let (called, unnamed) = (workers(2, "called"), Builder::new_current_thread().build().unwrap());
         let hook = Arc::new(());
@@ -156,9 +154,8 @@ fn a_runtime_that_was_dropped_is_let_go_of() {
 
 #[test]
 fn where_the_policy_says_so_a_stalled_runtime_ends_the_process_when_its_report_is_written() {
-    let name = "where_the_policy_says_so_a_stalled_runtime_ends_the_process_when_its_report_is_written";
     let folder = |pid: u32| -> PathBuf { std::env::temp_dir().join(format!("backstop-abort-{pid}")) };
-    if child::is(name) {
+    if child::is(&where_the_policy_says_so_a_stalled_runtime_ends_the_process_when_its_report_is_written) {
         let folder = folder(std::process::id());
         fs::create_dir_all(&folder).unwrap();
         let policies = folder.join("policies.toml");
@@ -176,7 +173,7 @@ fn where_the_policy_says_so_a_stalled_runtime_ends_the_process_when_its_report_i
         let _held = io::stderr().lock();
         return runtime.block_on(async { _ = tokio::spawn(blocks(LONG)).await });
     }
-    let child = child::start(name);
+    let child = child::start(&where_the_policy_says_so_a_stalled_runtime_ends_the_process_when_its_report_is_written);
     let folder = folder(child.id());
     let output = child.wait_with_output().unwrap();
     #[cfg(unix)]

@@ -1,6 +1,4 @@
 //! A policy file that changes while calls run. The file is looked at once a second, so these take real seconds.
-// Real seconds, in which libtorch has no part: they are spent once, without it.
-#![cfg(not(feature = "tch"))]
 
 use std::io;
 use std::path::PathBuf;
