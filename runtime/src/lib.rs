@@ -87,7 +87,7 @@ pub use builder::{Backstop, Builder, InstallError};
 pub use device::{Migrate, Moves, Rebuild, Visitor, VisitorMut};
 pub use flight::{Beat, GuardedPoll, Node, Polling, RuntimeState, Tree, runtimes, snapshot};
 pub use guard::{Carried, Hold, beat, beat_with, cancelled, carry, carry_blocking, deadline, hold, is_cancelled, remaining};
-pub use host::{Blame, Evidence, Verdict};
+pub use host::{Blame, Evidence, Verdict, Withheld};
 pub use incident::{
     Dump, DumpReason, FunctionProgress, Incident, IncidentId, IncidentKind, NativeStack, Pressure, Program, RecentEvent, StackFrame,
     SystemState, ThreadState, Trust, dump, incidents,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Blame, Evidence};
+use super::{Blame, Evidence, Withheld};
 use crate::spell::spell;
 
 /// What the host takes in less than this is noise, and excuses nobody.
@@ -25,10 +25,9 @@ pub(super) struct Stretch {
 ///
 /// The process did not run at all: the host's fault, if without that time the limit would not have passed. Its thread wanted a CPU and had none for
 /// half of the time or more: the host's fault, for a call whose limit is at least twice its usual time would have ended; unless it was this
-/// program that had the CPUs.
+/// program that had the CPUs. What the machine under this one stole is the host's fault in any case.
 pub(super) fn judge(stretch: Stretch, evidence: &Evidence) -> (Blame, String) {
-    let Evidence { window, on_cpu, waited, own, stopped, late, suspended, debugger, .. } = *evidence;
-    let half = |lost: Duration, of: Duration| lost * 2 >= of && lost > Duration::ZERO;
+    let Evidence { window, on_cpu, waited, stopped, late, suspended, debugger, .. } = *evidence;
     if let Some(pid) = debugger {
         return (Blame::Debugger, format!("process {pid}, a debugger or a program like it, is attached"));
     }
@@ -40,33 +39,68 @@ pub(super) fn judge(stretch: Stretch, evidence: &Evidence) -> (Blame, String) {
         let reason = "stopped, frozen, paused with its machine, or at a breakpoint";
         return (Blame::Host, format!("the process did not run for {} of that time: {reason}", spell(stopped)));
     }
-    let own = own.filter(|own| *own >= GREEDY);
-    if half(late, stretch.elapsed) && own.is_none() {
+    if half(late, stretch.elapsed) && !is_greedy(evidence) {
         return (Blame::Host, format!("the watchdog itself waited for a CPU for {} of that time", spell(late)));
     }
     match (on_cpu, waited) {
         (Some(on_cpu), Some(waited)) => {
-            let spent = format!("was on a CPU for {} and waited for one for {}", spell(on_cpu), spell(waited));
-            let because = format!("of the last {} its thread {spent}", spell(window));
-            match own {
-                Some(own) if half(waited, window) => {
-                    (Blame::Code, format!("{because}, while this program itself had {own:.0} % of the CPUs"))
-                }
-                None if half(waited, window) => (Blame::Host, because),
-                _ => (Blame::Code, because),
-            }
+            let lost = stolen(evidence) + if is_greedy(evidence) { Duration::ZERO } else { waited };
+            let blame = if half(lost, window) { Blame::Host } else { Blame::Code };
+            (blame, spent(on_cpu, waited, evidence))
         }
         _ if cfg!(target_os = "linux") => (Blame::Unknown, "its thread is not known".to_owned()),
         _ => (Blame::Unknown, "not available on this platform".to_owned()),
     }
 }
 
+/// Whether its thread got no CPU because this program itself had them.
+pub(super) fn starves_itself(evidence: &Evidence) -> bool {
+    is_greedy(evidence) && evidence.waited.is_some_and(|waited| half(waited, evidence.window))
+}
+
+fn is_greedy(evidence: &Evidence) -> bool {
+    evidence.own.is_some_and(|own| own >= GREEDY)
+}
+
+fn half(lost: Duration, of: Duration) -> bool {
+    lost * 2 >= of && lost > Duration::ZERO
+}
+
+/// How the thread spent its time, and who had the CPUs meanwhile.
+fn spent(on_cpu: Duration, waited: Duration, evidence: &Evidence) -> String {
+    let Evidence { window, own, ref withheld, .. } = *evidence;
+    let [of, on_cpu, wanted] = [window, on_cpu, waited].map(spell);
+    let mut because = format!("of the last {of} its thread was on a CPU for {on_cpu} and waited for one for {wanted}");
+    if let Some(quota) = withheld.quota.filter(|_| withheld.is_throttled() && half(waited, window)) {
+        let Withheld { throttled_periods, periods, .. } = withheld;
+        because += &format!(", the quota of its control group ({quota:.2} CPUs) being used up in {throttled_periods} of {periods} periods");
+    }
+    if let Some(percent) = withheld.stolen.filter(|_| half(stolen(evidence), window)) {
+        because += &format!(", while the machine under this one gave {percent:.0} % of the CPUs' time to others");
+    }
+    if let Some(own) = own.filter(|_| starves_itself(evidence)) {
+        because += &format!(", while this program itself had {own:.0} % of the CPUs that it may use");
+    }
+    because
+}
+
+/// How much of its time on a CPU was stolen from the thread: its part of what was stolen from all. The kernel counts that as the thread's own, or
+/// as nobody's.
+fn stolen(evidence: &Evidence) -> Duration {
+    let Evidence { window, on_cpu, waited, ref withheld, .. } = *evidence;
+    let (on_cpu, waited) = (on_cpu.unwrap_or_default(), waited.unwrap_or_default());
+    let share = (withheld.stolen.unwrap_or_default() / 100.0).clamp(0.0, 0.99);
+    let of_nobodys = window.saturating_sub(on_cpu + waited);
+    on_cpu.mul_f64(share).max(on_cpu.mul_f64(share / (1.0 - share)).min(of_nobodys))
+}
+
 /// Whether a finding with this verdict is held back: nothing is wrong with the code, and it is no matter of moments.
 pub(super) fn holds_back(blame: Blame, evidence: &Evidence) -> bool {
     let Evidence { waited, stopped, late, suspended, .. } = evidence;
+    let kept_waiting = waited.unwrap_or_default() + stolen(evidence);
     match blame {
         Blame::Debugger => true,
-        Blame::Host => *suspended >= NAP || waited.unwrap_or_default().max(*stopped).max(*late) >= NOISE,
+        Blame::Host => *suspended >= NAP || kept_waiting.max(*stopped).max(*late) >= NOISE,
         Blame::Code | Blame::Unknown => false,
     }
 }
@@ -127,6 +161,42 @@ mod tests {
         let starved = |own| Evidence { on_cpu: Some(s(2)), waited: Some(s(28)), own: Some(own), ..quiet() };
         assert_eq!((blame(30, 30, &starved(95.0)), blame(30, 30, &starved(8.0))), (Blame::Code, Blame::Host));
         assert!(!held(30, 30, &Evidence { late: s(20), ..starved(95.0) }));
+    }
+
+    #[test]
+    fn time_that_the_machine_under_this_one_stole_is_the_hosts_fault() {
+        let robbed = |on_cpu, percent| {
+            let withheld = Withheld { stolen: Some(percent), ..Withheld::default() };
+            Evidence { on_cpu: Some(s(on_cpu)), own: Some(100.0), withheld, ..quiet() }
+        };
+        assert!(held(30, 30, &robbed(30, 60.0)), "what was stolen counts as the thread's");
+        assert!(held(30, 30, &robbed(12, 60.0)), "or as nobody's");
+        assert_eq!(blame(30, 30, &robbed(30, 40.0)), Blame::Code);
+        assert_eq!(
+            (blame(30, 30, &robbed(0, 100.0)), blame(30, 30, &robbed(1, 99.0))),
+            (Blame::Code, Blame::Host),
+            "it slept; it could not"
+        );
+        let (_, because) = judge(Stretch { elapsed: s(30), limit: Some(s(30)) }, &robbed(30, 60.0));
+        assert!(because.ends_with("the machine under this one gave 60 % of the CPUs' time to others"), "{because}");
+    }
+
+    #[test]
+    fn a_quota_that_was_used_up_is_named_where_the_thread_waited() {
+        let throttled = |waited, own| {
+            let withheld = Withheld { quota: Some(0.5), periods: 300, throttled_periods: 280, ..Withheld::default() };
+            Evidence { on_cpu: Some(s(2)), waited: Some(s(waited)), own: Some(own), withheld, ..quiet() }
+        };
+        let told = |evidence: &Evidence| judge(Stretch { elapsed: s(30), limit: Some(s(30)) }, evidence);
+        let (blame, because) = told(&throttled(28, 8.0));
+        let quota = "the quota of its control group (0.50 CPUs) being used up in 280 of 300 periods";
+        assert!(blame == Blame::Host && because.ends_with(quota), "{because}");
+        let (blame, because) = told(&throttled(28, 95.0));
+        assert!(
+            blame == Blame::Code && because.contains(quota) && because.ends_with("itself had 95 % of the CPUs that it may use"),
+            "{because}"
+        );
+        assert!(!told(&throttled(3, 8.0)).1.contains("quota"), "it did not matter");
     }
 
     #[test]

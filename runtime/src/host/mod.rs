@@ -1,13 +1,18 @@
 //! Code or host? What the host did to this process while something went wrong in it.
 //!
 //! The watchdog notes when it was late itself, whether the host slept, and once a second how the threads that poll guarded calls have
-//! spent their time. From that `judge` says for each finding whether the code is to blame or the host, and which findings are held back.
+//! spent their time. The reporter reads what was withheld from the process altogether. From that `judge` says for each finding whether the code
+//! is to blame or the host, and which findings are held back.
 //!
-//! `procfs` reads, `past` remembers, `judge` is pure.
+//! `procfs` and `cgroup` read, `past` and `withheld` remember, `judge` is pure.
 
+mod cgroup;
 mod judge;
 mod past;
 mod procfs;
+#[cfg(test)]
+pub(crate) mod testing;
+mod withheld;
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -22,6 +27,8 @@ use crate::metrics::beat;
 use judge::Stretch;
 use past::Past;
 use procfs::Times;
+pub use withheld::Withheld;
+use withheld::{Reading, Readings};
 
 /// Threads that are looked at in one second; where there are more, they take turns.
 const LOOKS: usize = 64;
@@ -75,7 +82,7 @@ pub struct Evidence {
     pub on_cpu: Option<Duration>,
     /// How long it was able to run and waited for a CPU.
     pub waited: Option<Duration>,
-    /// How much of the CPUs that it may use this process had in that time, in percent.
+    /// How much of the CPUs that it may use, by their number and by a quota, this process had in that time, in percent.
     pub own: Option<f64>,
     /// How long nothing of the process ran.
     pub stopped: Duration,
@@ -87,6 +94,8 @@ pub struct Evidence {
     pub pressure: Option<f64>,
     /// The process that traces this one.
     pub debugger: Option<u32>,
+    /// The CPU time that a quota, or the machine under this one, kept from the process.
+    pub withheld: Withheld,
 }
 
 impl Verdict {
@@ -98,6 +107,17 @@ impl Verdict {
     /// Where nothing can be said.
     pub(crate) fn unknown(because: &str) -> Self {
         Self { blame: Blame::Unknown, because: because.to_owned(), evidence: Evidence::default() }
+    }
+
+    /// What is to be said before anything about the body, where that is not to blame.
+    pub(crate) fn excuse(&self) -> Option<String> {
+        let because = &self.because;
+        match self.blame {
+            Blame::Host => Some(format!("the host, not the code: {because}")),
+            Blame::Debugger => Some(because.clone()),
+            Blame::Code if judge::starves_itself(&self.evidence) => Some(format!("the program as a whole, not this body: {because}")),
+            Blame::Code | Blame::Unknown => None,
+        }
     }
 
     /// Whether a finding with this verdict is held back.
@@ -124,6 +144,25 @@ fn past() -> MutexGuard<'static, Past> {
     PAST.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+static READINGS: Mutex<Readings> = Mutex::new(Readings::new());
+
+fn readings() -> MutexGuard<'static, Readings> {
+    READINGS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Reads what was withheld, unless that was done just now; for the reporter's thread. Takes a few files.
+pub(crate) fn read_withheld(now: Tick) {
+    if !readings().are_fresh(now) {
+        let reading = Reading::take(now);
+        readings().keep(reading);
+    }
+}
+
+/// What was withheld since then, as far as it was read.
+pub(crate) fn withheld(since: Tick) -> Withheld {
+    readings().withheld(since)
+}
+
 /// Judges; for the watchdog's and the reporter's thread.
 pub(crate) fn judge(suspect: &Suspect<'_>) -> Verdict {
     let evidence = gather(suspect);
@@ -140,6 +179,7 @@ fn gather(suspect: &Suspect<'_>) -> Evidence {
     let tids = suspect.threads.iter().filter_map(|number| Some(thread::named(*number)?.tid)).filter(|tid| *tid != 0);
     let times: Vec<_> = tids.filter_map(|tid| Some((tid, procfs::times_of(tid)?))).collect();
     let process = cpu_time().map(|on_cpu| Times { on_cpu, waited: Duration::ZERO });
+    let withheld = withheld(suspect.since);
     let mut past = past();
     if let Some(uptime) = uptime {
         past.compare_clocks(uptime);
@@ -152,12 +192,13 @@ fn gather(suspect: &Suspect<'_>) -> Evidence {
         window: spent.map_or(Duration::ZERO, |(window, _)| window),
         on_cpu: spent.map(|(_, times)| times.on_cpu),
         waited: spent.map(|(_, times)| times.waited),
-        own: process.map(|process| own(past.spent(PROCESS, suspect.since, now, process))),
+        own: process.map(|process| own(past.spent(PROCESS, suspect.since, now, process), withheld.quota)),
         stopped: missing(Cause::Stopped) + overdue.map_or(Duration::ZERO, |due| suspect.until.since(due.max(suspect.since))),
         late: missing(Cause::Starved),
         suspended: missing(Cause::Suspended),
         pressure,
         debugger,
+        withheld,
     }
 }
 
@@ -182,8 +223,9 @@ const OWN: i32 = 0;
 const PROCESS: i32 = -1;
 
 /// How much of the CPUs the process had, in percent.
-fn own((window, times): (Duration, Times)) -> f64 {
+fn own((window, times): (Duration, Times), quota: Option<f64>) -> f64 {
     let cpus = std::thread::available_parallelism().map_or(1.0, |cpus| f64::from(u32::try_from(cpus.get()).unwrap_or(u32::MAX)));
+    let cpus = quota.map_or(cpus, |quota| quota.min(cpus));
     100.0 * times.on_cpu.as_secs_f64() / (window.as_secs_f64() * cpus).max(f64::EPSILON)
 }
 

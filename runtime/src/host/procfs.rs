@@ -62,7 +62,35 @@ pub(super) fn pressure() -> Option<f64> {
     average(&text("/proc/pressure/cpu")?)
 }
 
-fn text(path: &str) -> Option<String> {
+/// What the CPUs of this machine did since it was started, in the kernel's ticks, all of them added up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ticks {
+    /// They worked.
+    pub(super) busy: u64,
+    /// They had work, and the machine under this one gave their time to others.
+    pub(super) stolen: u64,
+}
+
+impl Ticks {
+    /// What was added since `before`.
+    pub(super) fn since(self, before: Self) -> Self {
+        Self { busy: self.busy.saturating_sub(before.busy), stolen: self.stolen.saturating_sub(before.stolen) }
+    }
+
+    /// How much of their work was taken; `None` where they had none.
+    #[allow(clippy::cast_precision_loss, reason = "a percentage")]
+    pub(super) fn stolen_percent(self) -> Option<f64> {
+        let all = self.busy.saturating_add(self.stolen);
+        (all > 0).then(|| 100.0 * self.stolen as f64 / all as f64)
+    }
+}
+
+/// What the CPUs did.
+pub(super) fn ticks() -> Option<Ticks> {
+    ticks_in(&text("/proc/stat")?)
+}
+
+pub(super) fn text(path: &str) -> Option<String> {
     if cfg!(target_os = "linux") { fs::read_to_string(path).ok() } else { None }
 }
 
@@ -86,6 +114,13 @@ fn tracer(status: &str) -> Option<u32> {
     (pid != 0).then_some(pid)
 }
 
+/// `cpu  USER NICE SYSTEM IDLE IOWAIT IRQ SOFTIRQ STEAL GUEST GUEST_NICE`; what guests had is in the first two.
+fn ticks_in(stat: &str) -> Option<Ticks> {
+    let numbers = stat.lines().next()?.strip_prefix("cpu ")?.split_whitespace().map(str::parse::<u64>);
+    let [user, nice, system, _, _, irq, softirq, stolen, ..] = numbers.collect::<Result<Vec<_>, _>>().ok()?[..] else { return None };
+    Some(Ticks { busy: user + nice + system + irq + softirq, stolen })
+}
+
 /// `some avg10=12.50 avg60=…`
 fn average(text: &str) -> Option<f64> {
     text.lines().next()?.split_whitespace().find_map(|word| word.strip_prefix("avg10="))?.parse().ok()
@@ -104,6 +139,9 @@ mod tests {
         assert_eq!(cpu_time_in("no brackets"), None);
         assert_eq!(cpu_time_in(stat), Some(Duration::from_millis(1750)));
         assert_eq!((tracer("Name:\tx\nTracerPid:\t77\nUid:\t0\n"), tracer("TracerPid:\t0\n")), (Some(77), None));
+        let of_a_virtual_machine = "cpu  3047607 20726 391400 1276878 14680 0 4570 13502 0 0\ncpu0 1 2 3 4 5 6 7 8 9 0\n";
+        assert_eq!(ticks_in(of_a_virtual_machine), Some(Ticks { busy: 3_464_303, stolen: 13_502 }));
+        assert_eq!((ticks_in("cpu  1 2 3 4 5 6 7\n"), ticks_in("intr 1")), (None, None), "before there was steal time");
         assert_eq!(average("some avg10=12.50 avg60=1.00 avg300=0.00 total=1\nfull avg10=3.00"), Some(12.5));
     }
 

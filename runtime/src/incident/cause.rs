@@ -3,15 +3,19 @@
 use std::time::Duration;
 
 use super::{Finding, IncidentKind, SystemState, ThreadState};
-use crate::flight::{Node, RuntimeState, Tree};
+use crate::flight::{Node, Polling, RuntimeState, Tree};
+use crate::host::Verdict;
 use crate::spell::spell;
 
 /// A poll that lasts longer than this is no waiting.
 const BLOCKING: Duration = Duration::from_millis(500);
 
-/// What probably happened.
-pub(super) fn guess(finding: &Finding, tree: &Tree, system: &SystemState) -> String {
-    let mut guess = code(finding, tree);
+/// What probably happened: first what excuses the body, where something does.
+pub(super) fn guess(finding: &Finding, verdict: &Verdict, tree: &Tree, system: &SystemState) -> String {
+    let mut guess = match verdict.excuse() {
+        Some(excuse) => excused(excuse, finding, tree),
+        None => code(finding, tree),
+    };
     if let Some(starved) = system.starved() {
         guess.push_str("; the host is starved (");
         guess.push_str(&starved);
@@ -21,7 +25,7 @@ pub(super) fn guess(finding: &Finding, tree: &Tree, system: &SystemState) -> Str
 }
 
 fn code(finding: &Finding, tree: &Tree) -> String {
-    let node = tree.calls.iter().position(|node| Some(node.id) == finding.call);
+    let node = subject(finding, tree);
     match finding.kind {
         IncidentKind::Limit | IncidentKind::Total => node.map_or_else(waits, |place| stuck(tree, place)),
         IncidentKind::Idle => silent(node.map(|place| &tree.calls[place])),
@@ -31,8 +35,37 @@ fn code(finding: &Finding, tree: &Tree) -> String {
         IncidentKind::Panicked => "the body panicked; the panic went on to the caller".into(),
         IncidentKind::Device => "the device could not do what the function asked of it: the note says what, and what followed".into(),
         IncidentKind::RuntimeStalled => runtime(finding.runtimes.first()),
-        IncidentKind::WatchdogLate => "the watchdog's own thread did not get a CPU in time: the host, not the code".into(),
+        IncidentKind::WatchdogLate => finding.note.clone().unwrap_or_else(|| "the watchdog's own thread did not run in time".into()),
     }
+}
+
+/// The excuse, and where the call stood meanwhile, without a word against it.
+fn excused(excuse: String, finding: &Finding, tree: &Tree) -> String {
+    let stood = subject(finding, tree).map(|place| standing(tree, place));
+    let stood = match (finding.kind, stood) {
+        (IncidentKind::Limit | IncidentKind::Total | IncidentKind::Idle, Some(Standing::Polling(polling))) => {
+            on_its_thread(&polling.thread)
+        }
+        (IncidentKind::Limit | IncidentKind::Total | IncidentKind::Idle, Some(Standing::Inside(inner))) => {
+            format!("it waited for `{}`", inner.function)
+        }
+        (IncidentKind::Blocked, _) if finding.thread.is_some() => on_its_thread(finding.thread.as_deref().unwrap_or_default()),
+        (IncidentKind::RuntimeStalled, _) => match inside(finding.runtimes.first()) {
+            Some(inside) => format!("guarded calls were on its workers: {inside}"),
+            None => return excuse,
+        },
+        _ => return excuse,
+    };
+    format!("{excuse}; {stood}")
+}
+
+fn on_its_thread(thread: &str) -> String {
+    format!("its poll was on the thread `{thread}`")
+}
+
+/// The place of the call that the finding is about.
+fn subject(finding: &Finding, tree: &Tree) -> Option<usize> {
+    tree.calls.iter().position(|node| Some(node.id) == finding.call)
 }
 
 /// What the thread does that the incident is about, as far as its stack tells.
@@ -52,17 +85,38 @@ fn waits() -> String {
     "the body waited for something that did not come: a peer, a lock, a channel".to_owned()
 }
 
-/// Why a call has not come back: it blocks, a call inside it is stuck, or it waits.
-fn stuck(tree: &Tree, place: usize) -> String {
+/// Where a call is that has not come back.
+enum Standing<'a> {
+    /// It blocks its thread.
+    Polling(&'a Polling),
+    /// A call inside it has not come back either.
+    Inside(&'a Node),
+    /// Its task has never polled it.
+    Unpolled,
+    Waiting,
+}
+
+fn standing(tree: &Tree, place: usize) -> Standing<'_> {
     let node = &tree.calls[place];
     // In its first poll a call has waited for nothing yet.
-    if let Some(polling) = node.polling.as_ref().filter(|polling| polling.elapsed >= BLOCKING || node.polls == 0) {
-        return format!("the body has not given its thread `{}` back for {}", polling.thread, spell(polling.elapsed));
+    let polling = node.polling.as_ref().filter(|polling| polling.elapsed >= BLOCKING || node.polls == 0);
+    match (polling, innermost(tree, place)) {
+        (Some(polling), _) => Standing::Polling(polling),
+        (None, Some(inner)) => Standing::Inside(inner),
+        (None, None) if node.polls == 0 => Standing::Unpolled,
+        (None, None) => Standing::Waiting,
     }
-    match innermost(tree, place) {
-        Some(inner) => format!("it waits for `{}`, which has run for {}", inner.function, spell(inner.elapsed)),
-        None if node.polls == 0 => "its future was never polled: the task that owns it is not running".to_owned(),
-        None => waits(),
+}
+
+/// Why a call has not come back.
+fn stuck(tree: &Tree, place: usize) -> String {
+    match standing(tree, place) {
+        Standing::Polling(Polling { thread, elapsed }) => {
+            format!("the body has not given its thread `{thread}` back for {}", spell(*elapsed))
+        }
+        Standing::Inside(inner) => format!("it waits for `{}`, which has run for {}", inner.function, spell(inner.elapsed)),
+        Standing::Unpolled => "its future was never polled: the task that owns it is not running".to_owned(),
+        Standing::Waiting => waits(),
     }
 }
 
@@ -89,26 +143,75 @@ fn blocked(thread: Option<&str>) -> String {
 }
 
 fn runtime(runtime: Option<&RuntimeState>) -> String {
-    let inside: Vec<String> =
-        runtime.iter().flat_map(|runtime| &runtime.polls).map(|poll| format!("`{}` on {}", poll.function, poll.thread)).collect();
-    match (runtime, inside.is_empty()) {
-        (Some(runtime), true) if runtime.flavor == "current_thread" => {
+    match (runtime, inside(runtime)) {
+        (_, Some(inside)) => format!("every worker is blocked; guarded calls that block: {inside}"),
+        (Some(runtime), None) if runtime.flavor == "current_thread" => {
             "its thread is blocked outside of guarded calls, or nobody drives it by `block_on` although calls wait in it".to_owned()
         }
-        (_, true) => "every worker is blocked outside of guarded calls".to_owned(),
-        (_, false) => format!("every worker is blocked; guarded calls that block: {}", inside.join(", ")),
+        (_, None) => "every worker is blocked outside of guarded calls".to_owned(),
     }
+}
+
+/// The guarded calls that the threads of a runtime are in; `None` where there are none.
+fn inside(runtime: Option<&RuntimeState>) -> Option<String> {
+    let polls = runtime.iter().flat_map(|runtime| &runtime.polls);
+    let polls: Vec<String> = polls.map(|poll| format!("`{}` on {}", poll.function, poll.thread)).collect();
+    (!polls.is_empty()).then(|| polls.join(", "))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write;
+
     use super::super::testing::{finding, node, polling, stalled_runtime, thread};
     use super::*;
-    use crate::flight::Polling;
+    use crate::host::testing::verdicts;
+
+    fn code() -> Verdict {
+        Verdict::of_the_code("it is its own")
+    }
 
     fn guess_for(kind: IncidentKind, tree: Vec<Node>) -> String {
         let finding = Finding { call: Some(1), ..finding(kind) };
-        guess(&finding, &Tree { calls: tree }, &SystemState::default())
+        guess(&finding, &code(), &Tree { calls: tree }, &SystemState::default())
+    }
+
+    /// Every kind that the host can be to blame for, under everything that it can do; and the same where nothing excuses the body.
+    #[test]
+    fn what_excuses_the_body_is_said_first_and_nothing_against_the_body() {
+        let mut told = String::new();
+        let polls = || Node { polling: Some(polling("worker-1", 31)), ..node(1, 0, "outer") };
+        let (waits, inside) = (vec![node(1, 0, "outer")], vec![node(1, 0, "outer"), node(2, 1, "inner")]);
+        for (name, verdict) in verdicts() {
+            let excuse = verdict.excuse();
+            let _ = writeln!(told, "{name}: EXCUSE = {}", excuse.as_deref().unwrap_or("none"));
+            let mut tell = |what: &str, kind, calls: &[Node]| {
+                let mut finding = Finding { call: Some(1), thread: Some("worker-1".into()), ..finding(kind) };
+                finding.runtimes = if kind == IncidentKind::RuntimeStalled { vec![stalled_runtime("outer")] } else { Vec::new() };
+                let mut guess = guess(&finding, &verdict, &Tree { calls: calls.to_vec() }, &SystemState::default());
+                if let Some(excuse) = &excuse {
+                    guess = guess.replacen(excuse, "EXCUSE", 1);
+                }
+                let _ = writeln!(told, "  {what}: {guess}");
+            };
+            tell("limit, waits", IncidentKind::Limit, &waits);
+            tell("limit, inside", IncidentKind::Limit, &inside);
+            tell("limit, polls", IncidentKind::Limit, &[polls()]);
+            tell("total, inside", IncidentKind::Total, &inside);
+            tell("idle", IncidentKind::Idle, &waits);
+            tell("late", IncidentKind::Late, &[polls()]);
+            tell("blocked", IncidentKind::Blocked, &[polls()]);
+            tell("runtime", IncidentKind::RuntimeStalled, &[polls()]);
+            tell("watchdog", IncidentKind::WatchdogLate, &[]);
+        }
+        insta::assert_snapshot!(told);
+    }
+
+    #[test]
+    fn a_library_that_is_stuck_itself_does_not_blame_the_host() {
+        let note = "the reporter is stuck: in the application's log".to_owned();
+        let stuck = Finding { note: Some(note.clone()), ..finding(IncidentKind::WatchdogLate) };
+        assert_eq!(guess(&stuck, &code(), &Tree::default(), &SystemState::default()), note);
     }
 
     #[test]
@@ -127,7 +230,7 @@ mod tests {
     fn a_stalled_runtime_names_the_guarded_calls_that_hold_its_workers() {
         let mut stalled = finding(IncidentKind::RuntimeStalled);
         stalled.runtimes = vec![stalled_runtime("api::fetch")];
-        let cause = |finding: &Finding| guess(finding, &Tree::default(), &SystemState::default());
+        let cause = |finding: &Finding| guess(finding, &code(), &Tree::default(), &SystemState::default());
         assert_eq!(cause(&stalled), "every worker is blocked; guarded calls that block: `api::fetch` on worker-1");
         stalled.runtimes[0].polls.clear();
         assert_eq!(cause(&stalled), "every worker is blocked outside of guarded calls");
@@ -158,7 +261,7 @@ mod tests {
     #[test]
     fn a_starved_host_is_part_of_the_guess() {
         let system = SystemState { cpus: Some(2), load: Some([30.0, 1.0, 1.0]), ..SystemState::default() };
-        let guess = guess(&finding(IncidentKind::Late), &Tree::default(), &system);
+        let guess = guess(&finding(IncidentKind::Late), &code(), &Tree::default(), &system);
         assert!(guess.contains("kept its thread") && guess.contains("load 30.0 on 2 CPUs"), "{guess}");
     }
 }

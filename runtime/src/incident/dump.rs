@@ -12,6 +12,8 @@ use crate::flight::{self, RuntimeState, Tree};
 
 /// How long a dump waits for names and lines in native stacks.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// So far back a dump tells what was withheld from the process.
+const MINUTE: Duration = Duration::from_secs(60);
 /// So many dumps are kept in a folder.
 const KEPT: usize = 20;
 
@@ -93,7 +95,7 @@ impl Dump {
             threads: threads::all(PATIENCE),
             events: report::events(usize::MAX, now),
             functions: report::functions(usize::MAX, now),
-            system: SystemState::read(),
+            system: SystemState::read(now.before(MINUTE)),
             program: program::program(),
         }
     }

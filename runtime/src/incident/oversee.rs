@@ -31,7 +31,7 @@ impl Overseer {
 pub(super) fn finding(now: Tick) -> Finding {
     let silence = beat::WATCHDOG.silence(now);
     let state = state_of("backstop-watchdog").map(|state| format!(" ({state})")).unwrap_or_default();
-    let note = format!("its thread does not come round{state}; nothing is judged meanwhile, and no limit wakes its call");
+    let note = format!("the watchdog's thread does not come round{state}; nothing is judged meanwhile, and no limit wakes its call");
     let verdict = Some(Verdict::unknown("the watchdog, who would know, is silent"));
     Finding { note: Some(note), verdict, ..Finding::process(IncidentKind::WatchdogLate, now, silence) }
 }

@@ -124,11 +124,11 @@ impl Incident {
     /// Joins. Takes a few milliseconds; runs on the reporter's thread.
     pub(super) fn join(id: IncidentId, finding: Finding, severity: Severity) -> Self {
         let now = Tick::now();
-        let system = SystemState::read();
+        let system = SystemState::read(finding.since);
         let calls = finding.tree.clone().unwrap_or_else(flight::snapshot);
         let runtimes = if finding.runtimes.is_empty() { flight::runtimes() } else { finding.runtimes.clone() };
-        let cause = cause::guess(&finding, &calls, &system);
         let verdict = finding.verdict.clone().unwrap_or_else(|| blame::verdict_on(&finding));
+        let cause = cause::guess(&finding, &verdict, &calls, &system);
         let (limit, set_by) = finding.limit.unzip();
         let mut incident = Self {
             id,

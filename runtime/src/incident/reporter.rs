@@ -19,6 +19,7 @@ use super::oversee::{self, Overseer};
 use super::standing::{News, Standing};
 use super::{DumpReason, Finding, Incident, IncidentId, abort, blame, demand, kept, reserve, rules, store};
 use crate::clock::Tick;
+use crate::host;
 use crate::metrics::{self, beat, process, tally};
 use crate::notify;
 use crate::outcome::Outcome;
@@ -27,6 +28,8 @@ use crate::site::sites;
 
 /// How often the policy file is looked at; metrics are handed over every second time.
 const BEAT: Duration = Duration::from_millis(500);
+/// What the process is not given is read every fourth time.
+const READ_WITHHELD: u64 = 4;
 /// How long a flush, or the end of the process, waits for the native stacks of all reports; a small part of that on a machine with time.
 const STACKS: Duration = Duration::from_secs(2);
 
@@ -80,6 +83,7 @@ struct Reloads {
 impl Reporter {
     fn run(mut self, inbox: &Receiver<Work>) {
         let mut due = Instant::now() + BEAT;
+        host::read_withheld(Tick::now());
         loop {
             match inbox.recv_timeout(self.pause(due)) {
                 Ok(work) => {
@@ -109,6 +113,9 @@ impl Reporter {
         self.beats += 1;
         if self.beats.is_multiple_of(2) {
             survive(flush_metrics);
+        }
+        if self.beats.is_multiple_of(READ_WITHHELD) {
+            host::read_withheld(now);
         }
     }
 
@@ -141,10 +148,11 @@ impl Reporter {
     }
 
     fn report(&mut self, id: IncidentId, mut finding: Finding) {
+        let now = Tick::now();
+        host::read_withheld(now);
         if blame::holds_back(&mut finding) {
             return;
         }
-        let now = Tick::now();
         let subject = finding.subject();
         let steps = rules::escalation(finding.site);
         let verdict = self.escalator.judge(subject, finding.kind, &steps, now);

@@ -3,7 +3,8 @@
 use std::fs;
 use std::time::Duration;
 
-use crate::host;
+use crate::clock::Tick;
+use crate::host::{self, Withheld};
 
 /// The host and this process at the time of an incident. A value is `None` where the platform does not give it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -29,6 +30,8 @@ pub struct SystemState {
     pub threads: Option<u64>,
     /// The CPU time of this process.
     pub cpu_time: Option<Duration>,
+    /// The CPU time that it was not given while that lasted which is reported; in a dump, in the last minute.
+    pub withheld: Option<Withheld>,
 }
 
 /// How much the host's tasks wait for one resource, in percent of the last 10 seconds.
@@ -44,12 +47,14 @@ pub struct Pressure {
 }
 
 impl SystemState {
-    /// Reads the state now. Takes well under a millisecond; nothing here waits for the application.
-    pub(super) fn read() -> Self {
+    /// Reads the state now, and what was withheld from `since` on. Takes well under a millisecond; nothing here waits for the application.
+    pub(super) fn read(since: Tick) -> Self {
         let mut state = Self { cpus: std::thread::available_parallelism().ok().map(usize::from), ..Self::default() };
         if cfg!(target_os = "linux") {
             state.read_host();
             state.read_process();
+            host::read_withheld(Tick::now());
+            state.withheld = Some(host::withheld(since));
         }
         state
     }
@@ -159,9 +164,10 @@ mod tests {
     #[test]
     #[cfg(target_os = "linux")]
     fn this_process_has_a_state() {
-        let state = SystemState::read();
+        let state = SystemState::read(Tick::now());
         assert!(state.threads.unwrap() >= 1);
         assert!(state.memory_resident.unwrap() > 100_000);
         assert!(state.open_files.unwrap() >= 3);
+        assert!(state.withheld.is_some());
     }
 }

@@ -72,7 +72,7 @@ fn finding(lag: Duration, cause: Cause, times: u32, now: Tick) -> Finding {
             Evidence { stopped: lag, ..Evidence::default() },
         ),
         Cause::Starved => ("it waited for a CPU", Blame::Host, Evidence { late: lag, ..Evidence::default() }),
-        Cause::Itself => return itself(lag, "it was busy or blocked itself", now),
+        Cause::Itself => return itself(lag, "the watchdog was busy or blocked itself", now),
     };
     let because = if times > 1 { format!("{note}; {times} times, {} in all", spell(lag)) } else { note.to_owned() };
     let verdict = Some(Verdict { blame, because: because.clone(), evidence });

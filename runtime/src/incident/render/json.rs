@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use serde_json::{Value, json};
 
 use crate::flight::{GuardedPoll, Node, RuntimeState, Tree};
-use crate::host::Verdict;
+use crate::host::{Verdict, Withheld};
 use crate::incident::{Dump, FunctionProgress, Incident, Program, RecentEvent, StackFrame, SystemState, ThreadState};
 
 pub(in crate::incident) fn json(incident: &Incident) -> Value {
@@ -190,6 +190,18 @@ fn system(system: &SystemState) -> Value {
         "open_files_limit": system.open_files_limit,
         "threads": system.threads,
         "cpu_seconds": system.cpu_time.map(seconds),
+        "withheld": system.withheld.as_ref().map(withheld),
+    })
+}
+
+fn withheld(withheld: &Withheld) -> Value {
+    json!({
+        "window_seconds": seconds(withheld.window),
+        "quota_cpus": withheld.quota,
+        "periods": withheld.periods,
+        "throttled_periods": withheld.throttled_periods,
+        "throttled_seconds": seconds(withheld.throttled),
+        "stolen_percent": withheld.stolen,
     })
 }
 

@@ -3,6 +3,7 @@
 use std::fmt::{self, Write};
 
 use crate::flight::{RuntimeState, Tree};
+use crate::host::Withheld;
 use crate::incident::{Dump, FunctionProgress, Incident, IncidentKind, Program, RecentEvent, SystemState, ThreadState};
 use crate::spell::{bytes, spell};
 
@@ -168,8 +169,22 @@ fn system(system: &SystemState, out: &mut dyn Write) -> fmt::Result {
         ("files", files),
         ("threads", system.threads.map(|threads| threads.to_string())),
         ("cpu time", system.cpu_time.map(spell)),
+        ("quota", system.withheld.as_ref().map(quota)),
+        ("stolen", system.withheld.as_ref().map(stolen)),
     ];
     rows.into_iter().try_for_each(|(name, value)| writeln!(out, "  {name:<9} {}", value.unwrap_or_else(missing)))
+}
+
+fn quota(withheld: &Withheld) -> String {
+    let Withheld { window, quota, periods, throttled_periods, throttled, .. } = withheld;
+    let Some(quota) = quota else { return "none".to_owned() };
+    let (window, throttled) = (spell(*window), spell(*throttled));
+    format!("{quota:.2} CPUs, used up in {throttled_periods} of {periods} periods of the last {window}; {throttled} waited in all")
+}
+
+fn stolen(withheld: &Withheld) -> String {
+    let percent = withheld.stolen.map(|percent| format!("{percent:.1} % of the CPUs' work in the last {}", spell(withheld.window)));
+    percent.unwrap_or_else(|| "not known yet".to_owned())
 }
 
 fn program(program: &Program, out: &mut dyn Write) -> fmt::Result {
