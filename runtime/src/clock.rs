@@ -80,6 +80,7 @@ impl Clock {
     ///
     /// tokio's clock stands still between two readings of the monotonic clock, or has been advanced beyond them, exactly when it is
     /// paused. The two extra readings are made in builds with debug assertions only: tests have these, production has not.
+    #[inline]
     pub(crate) fn here() -> Self {
         if !cfg!(debug_assertions) {
             return Clock::Wall;

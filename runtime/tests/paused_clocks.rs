@@ -95,6 +95,28 @@ async fn a_clock_that_is_paused_in_the_middle_of_a_test_holds_for_the_calls_that
     assert!(before.elapsed() >= secs(1));
 }
 
+#[timeout_async(secs = 3600, name = "paused.busy")]
+async fn busy(length: Option<Duration>) -> io::Result<()> {
+    if let Some(length) = length {
+        sleep(length).await;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_clock_that_is_paused_between_two_of_many_calls_holds_for_the_second() {
+    for _ in 0..15 {
+        // So many that most of them are not looked at one by one.
+        for _ in 0..2000 {
+            busy(None).await.unwrap();
+        }
+        time::pause();
+        let error = busy(Some(secs(4000))).await.unwrap_err();
+        assert_eq!(elapsed(&error).as_secs(), 3600);
+        time::resume();
+    }
+}
+
 #[timeout_async(secs = 100, idle_secs = 40, name = "paused.advanced")]
 async fn advanced() -> io::Result<()> {
     backstop::beat();

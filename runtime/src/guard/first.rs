@@ -46,7 +46,7 @@ pub(super) fn quickly(site: &'static Site) -> Option<First> {
     let here = flight::present()?;
     let slot = here.slot(site)?;
     let tick = coarse::now();
-    if !slot.knows(tick) || unusual() {
+    if !slot.knows(tick) || unusual() || Clock::here() == Clock::Paused {
         return None;
     }
     let (own, callers) = (tick.saturating_add(slot.limit()), here.top_due());
