@@ -1,11 +1,24 @@
-//! `isolate`: the caller is released even while the body blocks its thread. These block real threads.
+//! Work that outlives its caller: the body of `isolate`, which releases its caller even while it blocks its thread, and what is handed to
+//! `spawn_blocking`. These block real threads.
+
+mod common;
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use backstop::timeout_async;
+use backstop::{Incident, IncidentKind, timeout_async};
+use common::wait_for;
+use tokio::sync::oneshot;
+use tokio::task::spawn_blocking;
+
+/// What was reported as the orphan of a function.
+fn orphans(function: &str) -> Vec<Incident> {
+    let of_it = |incident: &Incident| incident.kind == IncidentKind::Orphan && incident.function == function;
+    backstop::incidents().into_iter().filter(of_it).collect()
+}
 
 static ENDED: AtomicBool = AtomicBool::new(false);
 
@@ -24,8 +37,7 @@ async fn a_caller_is_released_while_its_isolated_body_blocks_its_thread() {
     assert!(!ENDED.load(Ordering::SeqCst));
     let orphan = || backstop::snapshot().calls.into_iter().find(|call| call.function == "isolate.blocks");
     assert!(orphan().is_some_and(|call| call.detached && call.polling.is_some()), "the orphan is shown until it ends");
-    let orphans = || backstop::incidents().into_iter().filter(|incident| incident.kind == backstop::IncidentKind::Orphan).count();
-    while orphans() == 0 {
+    while orphans("isolate.blocks").is_empty() {
         assert!(!ENDED.load(Ordering::SeqCst), "the orphan is reported while it runs");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -55,4 +67,53 @@ async fn in_place() -> io::Result<thread::ThreadId> {
 #[test]
 fn without_a_tokio_runtime_an_isolated_body_runs_in_place() {
     assert_eq!(futures::executor::block_on(in_place()).unwrap(), thread::current().id());
+}
+
+/// Hands over work that lasts until it is told to end, and waits for it.
+#[timeout_async(millis = 200, name = "isolate.hands_over")]
+async fn hands_over(enough: Receiver<()>) -> io::Result<()> {
+    spawn_blocking(backstop::carry_blocking(move || _ = enough.recv())).await.map_err(io::Error::other)
+}
+
+#[test]
+fn blocking_work_that_outlives_its_caller_is_counted_and_reported_until_it_ends() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let (end, enough) = channel();
+    assert_eq!(runtime.block_on(hands_over(enough)).unwrap_err().kind(), io::ErrorKind::TimedOut);
+    wait_for("a report", || !orphans("isolate.hands_over").is_empty());
+    let orphan = orphans("isolate.hands_over").remove(0);
+    assert!(orphan.resolved.is_none() && orphan.elapsed >= Duration::from_millis(100), "{orphan}");
+    assert!(orphan.thread.is_some() && orphan.to_string().contains("was handed to `spawn_blocking`"), "{orphan}");
+    wait_for("its age to be told", || orphans("isolate.hands_over").iter().any(|later| later.elapsed >= 2 * orphan.elapsed));
+    end.send(()).unwrap();
+    wait_for("its end", || orphans("isolate.hands_over").iter().any(|ended| ended.resolved.is_some()));
+    let events = backstop::dump().events;
+    let told = |what: &str| events.iter().filter(|event| event.what == what && event.function == Some("isolate.hands_over")).count();
+    assert_eq!((orphans("isolate.hands_over").len(), told("orphaned"), told("orphan_ended")), (1, 1, 1));
+}
+
+/// Waits for work that it hands over, and ends before work that a task of its own waits for.
+#[timeout_async(secs = 30, name = "isolate.is_served")]
+async fn is_served(last: Sender<()>) -> io::Result<()> {
+    let lasts = || thread::sleep(Duration::from_millis(400));
+    spawn_blocking(backstop::carry_blocking(lasts)).await?;
+    let (begun, begins) = oneshot::channel();
+    tokio::spawn(backstop::carry(async move {
+        let work = backstop::carry_blocking(move || {
+            begun.send(()).unwrap();
+            lasts();
+        });
+        spawn_blocking(work).await.unwrap();
+        last.send(()).unwrap();
+    }));
+    begins.await.map_err(io::Error::other)
+}
+
+#[test]
+fn work_that_somebody_waits_for_is_no_orphan() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+    let (last, ended) = channel();
+    runtime.block_on(is_served(last)).unwrap();
+    ended.recv().unwrap();
+    assert!(orphans("isolate.is_served").is_empty(), "{}", orphans("isolate.is_served")[0]);
 }

@@ -2,7 +2,7 @@
 //!
 //! A call that is polled shows that in a [`frame`] of its thread's [`lane`]. It takes a [`record`] out of the [`table`] when it waits for the
 //! first time: [`register`]. `plan` is what it needs of its policy, `terms` what it runs under, `extra` what only some calls need; `life` says
-//! who may touch a record when. `view` and `tree` are what judges and people are shown, `thread` names threads, `runtime` knows the runtimes that
+//! who may touch a record when. `work` is blocking work that a call has handed to another thread. `view` and `tree` are what judges and people are shown, `thread` names threads, `runtime` knows the runtimes that
 //! they belong to.
 
 mod cancel;
@@ -24,6 +24,7 @@ mod terms;
 pub(crate) mod thread;
 mod tree;
 mod view;
+mod work;
 
 pub(crate) use cancel::Cancel;
 pub(crate) use extra::Limits;
@@ -39,6 +40,7 @@ pub(crate) use table::{Chunk, Ticket, at_most, chunks, running};
 pub(crate) use terms::{Deadline, Terms};
 pub use tree::{Beat, Node, Polling, Tree};
 pub(crate) use view::{Poll, View};
+pub(crate) use work::{Handing, Left, left};
 
 use std::collections::HashMap;
 

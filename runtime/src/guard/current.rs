@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::clock::{Clock, Tick};
-use crate::flight::{self, CallId, Cancel, Entry, Here, LAYERED, LINK, Limits, OVER, PAUSED, Shown, Terms, Ticket};
+use crate::flight::{self, CallId, Cancel, Entry, Handing, Here, LAYERED, LINK, Limits, OVER, PAUSED, Shown, Terms, Ticket};
 use crate::watchdog;
 
 /// The call; `None` outside every guarded call. Gives it a record, so that others can name it.
@@ -46,6 +46,13 @@ pub(super) fn link() -> Option<Ticket> {
     let link = Ticket::here(&Entry { parent: call(), started: terms.clock.now(), bits, ..Entry::default() })?;
     link.record().limit(&Limits::NONE, Some(Arc::new(terms)), None);
     Some(link)
+}
+
+/// Who hands work to another thread here, for as long as that runs; `None` outside every guarded call.
+pub(super) fn handing() -> Option<Handing> {
+    let site = flight::running(call()?)?.plan()?.site;
+    // In a task that was carried out of the call, the task is who waits for the work.
+    Some(Handing { caller: CallId::of(flight::present()?.top().call)?, site })
 }
 
 /// A poll that lasts; it ends with this, also by a panic.

@@ -84,6 +84,9 @@ pub fn carry<F: Future>(future: F) -> Carried<F> {
 
 /// [`carry`] for the closure of `spawn_blocking`.
 ///
+/// Nobody can end blocking work. While it runs on after the call that handed it over has ended, it is an *orphan*: counted in
+/// `backstop_orphans`, reported with its thread's stack, and told when it is over. Work that is meant to outlive its caller is not carried.
+///
 /// # Examples
 ///
 /// ```
@@ -97,8 +100,9 @@ pub fn carry<F: Future>(future: F) -> Carried<F> {
 /// # }
 /// ```
 pub fn carry_blocking<R>(work: impl FnOnce() -> R) -> impl FnOnce() -> R {
-    let (link, faults) = (current::link(), Faults::here());
+    let (link, handing, faults) = (current::link(), current::handing(), Faults::here());
     move || {
+        let _working = handing.and_then(|handing| handing.begin());
         let _entered = link.as_ref().and_then(|link| current::enter(link, waiting::now()));
         faults.during(work)
     }

@@ -1,14 +1,15 @@
 //! The thread that looks after every running call, from outside every runtime and without a lock of theirs.
 //!
 //! `judge` decides (pure: what is known and the time → what is due), `sweep` applies it to the whole table, `blocked` knows the polls
-//! that do not return, `runtimes` asks whether tokio itself is alive, `rounds` is what is looked at besides the table, `alarm` sleeps without
-//! a timer, `pace` knows when to rest; this file is the thread.
+//! that do not return, `orphans` the work that has outlived its caller, `runtimes` asks whether tokio itself is alive, `rounds` is what is
+//! looked at besides the table, `alarm` sleeps without a timer, `pace` knows when to rest; this file is the thread.
 
 mod alarm;
 mod blocked;
 mod finding;
 mod judge;
 mod late;
+mod orphans;
 mod pace;
 mod probe;
 mod pulse;

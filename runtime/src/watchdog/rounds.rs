@@ -1,10 +1,11 @@
 //! What the watchdog looks at besides the table of calls, ten times a second at most: whether it was late itself and why, the host, the
-//! runtimes, and the reporter, which in turn looks at the watchdog.
+//! runtimes, blocking work that was left, and the reporter, which in turn looks at the watchdog.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use super::late::Late;
+use super::orphans::Orphans;
 use super::pace::REST;
 use super::runtimes::Runtimes;
 use crate::clock::Tick;
@@ -20,6 +21,7 @@ const SECOND: Duration = Duration::from_secs(1);
 pub(super) struct Rounds {
     runtimes: Runtimes,
     late: Late,
+    orphans: Orphans,
     debugger: Option<u32>,
     looked: Tick,
     second: Tick,
@@ -39,6 +41,7 @@ impl Rounds {
             return;
         }
         self.looked = now;
+        self.orphans.look(now);
         if now.since(self.second) >= SECOND {
             self.second = now;
             self.look_at_the_host(now);
