@@ -33,6 +33,8 @@ pub struct Dump {
     pub runtimes: Vec<RuntimeState>,
     /// What the threads do that poll guarded calls or belong to a tokio runtime, with their native stacks.
     pub threads: Vec<ThreadState>,
+    /// Further such threads that were not looked at: a dump shows 64.
+    pub threads_left_out: usize,
     /// All events that the flight recorder holds, oldest first.
     pub events: Vec<RecentEvent>,
     /// How far each function has come, the most recently active first.
@@ -87,12 +89,14 @@ pub fn dump() -> Dump {
 impl Dump {
     pub(super) fn make(reason: DumpReason) -> Self {
         let now = Tick::now();
+        let (threads, threads_left_out) = threads::all(PATIENCE);
         Self {
             reason,
             time: SystemTime::now(),
             calls: flight::snapshot(),
             runtimes: flight::runtimes(),
-            threads: threads::all(PATIENCE),
+            threads,
+            threads_left_out,
             events: report::events(usize::MAX, now),
             functions: report::functions(usize::MAX, now),
             system: SystemState::read(now.before(MINUTE)),

@@ -50,7 +50,7 @@ pub(crate) use render::tree;
 pub use report::{FunctionProgress, Incident, RecentEvent};
 pub(crate) use stand_in::stand_in;
 pub use system::{Pressure, SystemState};
-pub(crate) use threads::{Awaited, look_by};
+pub(crate) use threads::{Awaited, Looked, look_by};
 pub use threads::{NativeStack, StackFrame, ThreadState, Trust};
 
 use crate::notify;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::recorder::{self, Progress, Record};
-use super::{Awaited, Finding, IncidentId, IncidentKind, Program, SystemState, ThreadState, blame, cause, program, render, rules};
+use super::{Awaited, Finding, IncidentId, IncidentKind, Looked, Program, SystemState, ThreadState, blame, cause, program, render, rules};
 use crate::clock::Tick;
 use crate::flight::{self, RuntimeState, Tree};
 use crate::host;
@@ -70,6 +70,8 @@ pub struct Incident {
     pub runtimes: Vec<RuntimeState>,
     /// What the threads do that poll guarded calls or belong to a runtime, with their native stacks; the one that this is about first.
     pub threads: Vec<ThreadState>,
+    /// Further such threads that were not looked at: a report shows 64.
+    pub threads_left_out: usize,
     /// The last events, oldest first.
     pub events: Vec<RecentEvent>,
     /// How far each function has come, the most recently active first.
@@ -153,6 +155,7 @@ impl Incident {
             calls,
             runtimes,
             threads: Vec::new(),
+            threads_left_out: 0,
             events: events(EVENTS, finding.at),
             functions: functions(FUNCTIONS, now),
             system,
@@ -167,12 +170,13 @@ impl Incident {
 
     /// Takes in what is found out about the threads in the time that the first line of a report may take.
     fn begin(&mut self) {
-        if let Some(threads) = self.awaited.as_ref().and_then(|awaited| awaited.first(PATIENCE)) {
-            self.show(&threads);
+        if let Some(looked) = self.awaited.as_ref().and_then(|awaited| awaited.first(PATIENCE)) {
+            self.show(&looked);
         }
     }
 
-    fn show(&mut self, threads: &[ThreadState]) {
+    fn show(&mut self, Looked { threads, left_out }: &Looked) {
+        self.threads_left_out = *left_out;
         if self.threads.is_empty()
             && let Some(doing) = cause::doing(threads)
         {
@@ -201,12 +205,12 @@ impl Incident {
     /// Takes in what was found out about the threads since, after waiting at most `patience` for the last of it; whether anything was.
     pub(super) fn complete(&mut self, patience: Duration) -> bool {
         let Some(awaited) = &self.awaited else { return false };
-        let Some(threads) = awaited.last(patience) else { return false };
+        let Some(looked) = awaited.last(patience) else { return false };
         if awaited.is_done() {
             self.awaited = None;
         }
-        let is_new = self.threads[..] != threads[..];
-        self.show(&threads);
+        let is_new = self.threads[..] != looked.threads[..];
+        self.show(&looked);
         is_new
     }
 

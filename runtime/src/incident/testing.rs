@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Awaited, Finding, Incident, IncidentId, IncidentKind, NativeStack, StackFrame, ThreadState, Trust};
+use super::{Awaited, Finding, Incident, IncidentId, IncidentKind, Looked, NativeStack, StackFrame, ThreadState, Trust};
 use crate::clock::Tick;
 use crate::flight::{GuardedPoll, Node, Polling, RuntimeState, Tree};
 use crate::site::{Site, Submitted};
@@ -20,7 +20,7 @@ pub(crate) fn incident(id: u64, kind: IncidentKind) -> Incident {
     let tree = Tree { calls: vec![node(1, 0, "test::trade"), node(2, 1, "test::fetch")] };
     let runtimes = vec![stalled_runtime("test::fetch")];
     let threads = Awaited::default();
-    threads.tell(Arc::new([thread(&["std::thread::sleep", "test::fetch"])]), true);
+    threads.tell(Looked { threads: Arc::new([thread(&["std::thread::sleep", "test::fetch"])]), left_out: 3 }, true);
     let finding =
         Finding { tree: Some(tree), runtimes, thread: Some("worker-1".into()), threads: Some(Arc::new(threads)), ..finding(kind) };
     Incident::join(IncidentId(id), finding, kind.severity())

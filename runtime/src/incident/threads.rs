@@ -145,6 +145,14 @@ impl fmt::Display for StackFrame {
     }
 }
 
+/// What was found out about the threads.
+#[derive(Clone, Debug)]
+pub(crate) struct Looked {
+    pub(crate) threads: Arc<[ThreadState]>,
+    /// Threads that would belong there, and were too many to be looked at.
+    pub(crate) left_out: usize,
+}
+
 /// The threads of a report, while somebody still looks at them.
 #[derive(Debug, Default)]
 pub(crate) struct Awaited {
@@ -154,7 +162,7 @@ pub(crate) struct Awaited {
 
 #[derive(Clone, Debug, Default)]
 struct Seen {
-    threads: Option<Arc<[ThreadState]>>,
+    looked: Option<Looked>,
     last: bool,
 }
 
@@ -168,16 +176,17 @@ pub(crate) fn look_by(look: Look) {
     let _ = LOOK.set(look);
 }
 
-/// All threads of interest, as far as they are known after `patience`.
-pub(super) fn all(patience: Duration) -> Vec<ThreadState> {
+/// All threads of interest, as far as they are known after `patience`, and how many more there are.
+pub(super) fn all(patience: Duration) -> (Vec<ThreadState>, usize) {
     let awaited = LOOK.get().and_then(|look| look());
-    awaited.and_then(|awaited| awaited.last(patience)).map(|threads| threads.to_vec()).unwrap_or_default()
+    let looked = awaited.and_then(|awaited| awaited.last(patience));
+    looked.map(|looked| (looked.threads.to_vec(), looked.left_out)).unwrap_or_default()
 }
 
 impl Awaited {
     /// Tells what is known; nothing comes after the `last` word.
-    pub(crate) fn tell(&self, threads: Arc<[ThreadState]>, last: bool) {
-        *self.lock() = Seen { threads: Some(threads), last };
+    pub(crate) fn tell(&self, looked: Looked, last: bool) {
+        *self.lock() = Seen { looked: Some(looked), last };
         self.changed.notify_all();
     }
 
@@ -189,13 +198,13 @@ impl Awaited {
     }
 
     /// What is known as soon as anything is, or after `patience`.
-    pub(crate) fn first(&self, patience: Duration) -> Option<Arc<[ThreadState]>> {
-        self.wait(patience, |seen| seen.threads.is_some() || seen.last).threads
+    pub(crate) fn first(&self, patience: Duration) -> Option<Looked> {
+        self.wait(patience, |seen| seen.looked.is_some() || seen.last).looked
     }
 
     /// The last word, or what is known after `patience`.
-    pub(crate) fn last(&self, patience: Duration) -> Option<Arc<[ThreadState]>> {
-        self.wait(patience, |seen| seen.last).threads
+    pub(crate) fn last(&self, patience: Duration) -> Option<Looked> {
+        self.wait(patience, |seen| seen.last).looked
     }
 
     /// Whether the last word was said.
@@ -240,13 +249,14 @@ mod tests {
     #[test]
     fn who_waits_gets_what_is_known_in_time() {
         let awaited = Awaited::default();
-        assert_eq!(awaited.first(Duration::from_millis(1)), None);
-        awaited.tell(Arc::new([]), false);
-        assert_eq!(awaited.first(Duration::from_secs(60)).as_deref(), Some(&[][..]));
-        assert_eq!(awaited.last(Duration::from_millis(1)).as_deref(), Some(&[][..]));
+        let left_out = |looked: Option<Looked>| looked.map(|looked| looked.left_out);
+        assert_eq!(left_out(awaited.first(Duration::from_millis(1))), None);
+        awaited.tell(Looked { threads: Arc::new([]), left_out: 7 }, false);
+        assert_eq!(left_out(awaited.first(Duration::from_secs(60))), Some(7));
+        assert_eq!(left_out(awaited.last(Duration::from_millis(1))), Some(7));
         assert!(!awaited.is_done());
         awaited.give_up();
         assert!(awaited.is_done());
-        assert_eq!(awaited.last(Duration::from_secs(60)).as_deref(), Some(&[][..]));
+        assert_eq!(left_out(awaited.last(Duration::from_secs(60))), Some(7));
     }
 }

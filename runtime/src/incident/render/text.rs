@@ -40,7 +40,7 @@ pub(in crate::incident) fn text(incident: &Incident, out: &mut dyn Write) -> fmt
     head(incident, out)?;
     calls(&incident.calls, incident.call, out)?;
     runtimes(&incident.runtimes, out)?;
-    threads(&incident.threads, out)?;
+    threads(&incident.threads, incident.threads_left_out, out)?;
     events(&incident.events, out)?;
     functions(&incident.functions, out)?;
     system(&incident.system, out)?;
@@ -57,7 +57,7 @@ pub(in crate::incident) fn dump(dump: &Dump, out: &mut dyn Write) -> fmt::Result
     writeln!(out, "  time     {}", humantime::format_rfc3339_millis(dump.time))?;
     calls(&dump.calls, None, out)?;
     runtimes(&dump.runtimes, out)?;
-    threads(&dump.threads, out)?;
+    threads(&dump.threads, dump.threads_left_out, out)?;
     events(&dump.events, out)?;
     functions(&dump.functions, out)?;
     system(&dump.system, out)?;
@@ -69,12 +69,12 @@ fn calls(tree: &Tree, marked: Option<u64>, out: &mut dyn Write) -> fmt::Result {
     super::tree(tree, marked, out)
 }
 
-fn threads(threads: &[ThreadState], out: &mut dyn Write) -> fmt::Result {
+fn threads(threads: &[ThreadState], left_out: usize, out: &mut dyn Write) -> fmt::Result {
     if threads.is_empty() {
         return Ok(());
     }
     writeln!(out, "\nThreads")?;
-    super::threads(threads, out)
+    super::threads(threads, left_out, out)
 }
 
 fn head(incident: &Incident, out: &mut dyn Write) -> fmt::Result {

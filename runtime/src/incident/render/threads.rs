@@ -7,12 +7,13 @@ use crate::incident::{NativeStack, ThreadState};
 /// Frames of a thread that the incident is not about; the whole stack is in the JSON.
 const FRAMES: usize = 12;
 
-/// Prints each thread in a line, and its stack under it.
-pub(super) fn threads(threads: &[ThreadState], out: &mut dyn Write) -> fmt::Result {
-    threads.iter().try_for_each(|thread| {
+/// Prints each thread in a line, and its stack under it; then how many are left out.
+pub(super) fn threads(threads: &[ThreadState], left_out: usize, out: &mut dyn Write) -> fmt::Result {
+    for thread in threads {
         head(thread, out)?;
-        stack(&thread.stack, if thread.subject { usize::MAX } else { FRAMES }, out)
-    })
+        stack(&thread.stack, if thread.subject { usize::MAX } else { FRAMES }, out)?;
+    }
+    if left_out > 0 { writeln!(out, "  … and {left_out} more threads, which were not looked at") } else { Ok(()) }
 }
 
 fn head(thread: &ThreadState, out: &mut dyn Write) -> fmt::Result {
@@ -54,7 +55,7 @@ mod tests {
 
     fn print(thread: ThreadState) -> String {
         let mut out = String::new();
-        threads(&[thread], &mut out).unwrap();
+        threads(&[thread], 0, &mut out).unwrap();
         out
     }
 
@@ -70,6 +71,13 @@ mod tests {
              \x20  ~#0   std::thread::sleep  at src/load.rs:7  app+0x1234\n\
              \x20   #1   app::load  at src/load.rs:7  app+0x1234\n"
         );
+    }
+
+    #[test]
+    fn threads_that_were_too_many_are_counted() {
+        let mut out = String::new();
+        threads(&[thread(&["f"])], 12, &mut out).unwrap();
+        assert!(out.ends_with("app+0x1234\n  … and 12 more threads, which were not looked at\n"), "{out}");
     }
 
     #[test]

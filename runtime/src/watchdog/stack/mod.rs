@@ -54,7 +54,7 @@ pub(crate) fn of_all() -> Option<Arc<Awaited>> {
     wanted().then(|| captor::request(0))?
 }
 
-/// What the threads do that poll guarded calls or belong to a tokio runtime, with their native stacks.
+/// What the threads do that poll guarded calls or belong to a tokio runtime, with their native stacks; 64 at most.
 ///
 /// Takes up to a second, most of it for line tables; where they take longer, lines are missing. Empty where native stacks are switched off,
 /// see [`Builder::native_stacks`](crate::Builder::native_stacks).
@@ -68,5 +68,5 @@ pub(crate) fn of_all() -> Option<Arc<Awaited>> {
 /// ```
 #[must_use]
 pub fn threads() -> Vec<ThreadState> {
-    of_all().and_then(|awaited| awaited.last(PATIENCE)).map(|threads| threads.to_vec()).unwrap_or_default()
+    of_all().and_then(|awaited| awaited.last(PATIENCE)).map(|looked| looked.threads.to_vec()).unwrap_or_default()
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::flight;
-use crate::incident::{Awaited, NativeStack, ThreadState};
+use crate::incident::{Awaited, Looked, NativeStack, ThreadState};
 
 pub(super) fn start() {}
 
@@ -12,6 +12,6 @@ pub(super) fn request(tid: i32) -> Option<Arc<Awaited>> {
     let name = flight::thread::of(tid).map(|thread| thread.name.clone()).unwrap_or_default();
     let thread = ThreadState { name, tid, subject: true, state: None, system_call: None, waits_in: None, stack: NativeStack::missing(why) };
     let answer = Awaited::default();
-    answer.tell(Arc::new([thread]), true);
+    answer.tell(Looked { threads: Arc::new([thread]), left_out: 0 }, true);
     Some(Arc::new(answer))
 }

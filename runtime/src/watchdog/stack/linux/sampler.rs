@@ -139,11 +139,18 @@ fn choose(shot: &mut Shot, requests: &Requests) {
     for request in requests.iter().flatten().filter(|request| request.tid != 0) {
         shot.add(request.tid, true, || procfs::name(request.tid));
     }
-    flight::thread::tids().for_each(|tid| shot.add(tid, false, || procfs::name(tid)));
+    for tid in flight::thread::tids() {
+        if !shot.has_room() {
+            break;
+        }
+        shot.add(tid, false, || procfs::name(tid));
+    }
+    // All of them once more, so that each that finds no room is counted once.
     procfs::threads(|tid| {
         let name = procfs::name(tid);
         let is_like = |thread: &Thread| thread.name.as_bytes() == name.as_bytes();
-        if name.as_str().starts_with(WORKERS) || shot.threads.iter().any(is_like) {
+        let polls = || flight::thread::tids().any(|polls| polls == tid);
+        if name.as_str().starts_with(WORKERS) || shot.threads.iter().any(is_like) || polls() {
             shot.add(tid, false, || name);
         }
     });
@@ -174,5 +181,40 @@ fn answer(teller: &mut Teller, shot: &Shot, requests: &Requests, last: bool) {
         for request in requests.iter().flatten() {
             request.answer.tell(teller.tell(shot, request.tid), true);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::super::shot::THREADS;
+    use super::*;
+
+    #[test]
+    fn threads_that_find_no_room_are_counted_once_each() {
+        const CROWD: usize = THREADS + 20;
+        let (tell, told) = channel();
+        let gates: Vec<_> = (0..CROWD)
+            .map(|_| {
+                let ((open, gate), tell) = (channel::<()>(), tell.clone());
+                let stays = move || {
+                    // Known to the table of calls, and called like the others: found twice.
+                    tell.send(flight::thread::current()).unwrap();
+                    _ = gate.recv();
+                };
+                thread::Builder::new().name("a crowd".to_owned()).spawn(stays).unwrap();
+                open
+            })
+            .collect();
+        let tids: Vec<i32> = (0..CROWD).map(|_| flight::thread::named(told.recv().unwrap()).unwrap().tid).collect();
+        let mut requests: Requests = [const { None }; TOGETHER];
+        requests[0] = Some(Request { tid: tids[0], answer: Arc::default() });
+        let mut shot = Shot::new();
+        choose(&mut shot, &requests);
+        assert_eq!((shot.threads[0].tid, shot.threads.len()), (tids[0], THREADS));
+        let others = std::fs::read_dir("/proc/self/task").unwrap().count() - CROWD;
+        assert!((CROWD - THREADS..=CROWD - THREADS + others).contains(&shot.left_out), "{}", shot.left_out);
+        drop(gates);
     }
 }

@@ -150,11 +150,15 @@ impl Shot {
     pub(super) fn add(&mut self, tid: i32, asked: bool, name: impl FnOnce() -> Text<16>) {
         if let Some(thread) = self.threads.iter_mut().find(|thread| thread.tid == tid) {
             thread.asked |= asked;
-        } else if self.threads.len() < THREADS {
+        } else if self.has_room() {
             self.threads.push(Thread::new(tid, asked, name()));
         } else {
             self.left_out += 1;
         }
+    }
+
+    pub(super) fn has_room(&self) -> bool {
+        self.threads.len() < THREADS
     }
 
     /// The number of an image in this shot; `None` where there is no room.

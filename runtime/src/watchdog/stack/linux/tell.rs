@@ -1,7 +1,6 @@
 //! From a shot to what a report shows: names of threads, functions and system calls instead of numbers.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Instant;
 
 use super::lines::{Lines, Place};
@@ -10,7 +9,7 @@ use super::shot::{Frame, Image, Sample, Shot, Source, Thread};
 use super::unwind::End;
 use super::{capture, syscalls};
 use crate::flight;
-use crate::incident::{NativeStack, StackFrame, ThreadState};
+use crate::incident::{Looked, NativeStack, StackFrame, ThreadState};
 
 /// Frames of a thread that nobody asked about.
 const OTHERS: usize = 32;
@@ -38,10 +37,10 @@ impl Teller {
     }
 
     /// The threads of the shot; those of `subject` first.
-    pub(super) fn tell(&self, shot: &Shot, subject: i32) -> Arc<[ThreadState]> {
+    pub(super) fn tell(&self, shot: &Shot, subject: i32) -> Looked {
         let mut threads: Vec<ThreadState> = shot.threads.iter().map(|thread| self.thread(shot, thread, subject)).collect();
         threads.sort_by_key(|thread| !thread.subject);
-        threads.into()
+        Looked { threads: threads.into(), left_out: shot.left_out }
     }
 
     fn thread(&self, shot: &Shot, thread: &Thread, subject: i32) -> ThreadState {

@@ -68,9 +68,9 @@ fn names_come_at_once_and_lines_soon() {
     for _ in 0..captures().min(100) {
         let began = Instant::now();
         let answer = super::request(tid).unwrap();
-        let names = answer.first(PATIENCE).expect("names come");
+        let names = answer.first(PATIENCE).expect("names come").threads;
         first.push(began.elapsed());
-        let lines = answer.last(PATIENCE).expect("lines come");
+        let lines = answer.last(PATIENCE).expect("lines come").threads;
         whole.push(began.elapsed());
         assert_eq!((names[0].tid, names[0].name.as_str(), names[0].subject), (tid, "a sleeper", true));
         let sleeps = |threads: &[crate::incident::ThreadState]| {
