@@ -71,9 +71,23 @@ pub(crate) fn plan(next: Tick) {
     fence(SeqCst);
 }
 
-/// Whether it was needed often since the last question.
-pub(crate) fn was_wanted() -> bool {
-    MISSED.swap(0, Relaxed) >= WANTED
+/// How much it was needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// Nobody asked for it.
+    None,
+    Some,
+    /// So often that it is worth keeping.
+    Much,
+}
+
+/// How much it was needed since the last question.
+pub(crate) fn need() -> Need {
+    match MISSED.swap(0, Relaxed) {
+        0 => Need::None,
+        WANTED.. => Need::Much,
+        _ => Need::Some,
+    }
 }
 
 /// It is `now`. For the keeper alone.

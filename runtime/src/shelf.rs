@@ -21,9 +21,19 @@ impl<T> Shelf<T> {
     /// Adds what `make` gives for its place; `None` where the shelf is full.
     pub(crate) fn add(&self, make: impl FnOnce(u32) -> T) -> Option<&T> {
         let place = self.used.fetch_update(AcqRel, Acquire, |used| (used < FIRST * ((1 << ROWS) - 1)).then(|| used + 1)).ok()?;
+        Some(self.cell(place)?.get_or_init(|| make(place)))
+    }
+
+    /// What stands at a place; what `make` gives where nothing does yet. For shelves that nothing is added to; `None` beyond the last place.
+    pub(crate) fn at(&self, place: u32, make: impl FnOnce() -> T) -> Option<&T> {
+        let thing = self.cell(place)?.get_or_init(make);
+        self.used.fetch_max(place.checked_add(1)?, AcqRel);
+        Some(thing)
+    }
+
+    fn cell(&self, place: u32) -> Option<&OnceLock<T>> {
         let (row, at) = split(place);
-        let row = self.rows.get(row)?.get_or_init(|| (0..FIRST << row).map(|_| OnceLock::new()).collect());
-        Some(row.get(at)?.get_or_init(|| make(place)))
+        self.rows.get(row)?.get_or_init(|| (0..FIRST << row).map(|_| OnceLock::new()).collect()).get(at)
     }
 
     /// What stands at a place.

@@ -183,6 +183,84 @@ fn taken((freed, links): &(Freed, [AtomicU64; 3])) -> Vec<u32> {
     std::iter::successors(some(freed.take()), |place| some(link(place))).collect()
 }
 
+/// A chunk with one record, in a group with an earlier note.
+struct Table {
+    record: AtomicU64,
+    chunk: Due,
+    group: Due,
+}
+
+impl Table {
+    fn new(chunk: u64, group: u64) -> Arc<Self> {
+        let table = Self { record: AtomicU64::new(0), chunk: Due::new(), group: Due::new() };
+        table.chunk.expect(chunk, false);
+        table.group.expect(group, false);
+        Arc::new(table)
+    }
+
+    /// As `Chunk::expect` does it.
+    fn comes(&self, due: u64, soon: bool) {
+        self.record.store(due, Release);
+        if self.chunk.expect(due, soon) || soon {
+            self.group.expect(due, true);
+        }
+    }
+
+    /// As `Group::visit` and `Chunk::visit` do it.
+    fn look(&self, now: u64) {
+        self.group.visit(|| {
+            if self.chunk.at() <= now {
+                self.chunk.visit(|| Some(self.record.load(Acquire)).filter(|due| *due != 0));
+                self.group.expect(self.chunk.at(), true);
+            }
+            Some(self.chunk.at())
+        });
+    }
+}
+
+#[test]
+fn what_comes_while_somebody_looks_into_its_chunk_is_noted_by_the_group() {
+    loom::model(|| {
+        let table = Table::new(5, 5);
+        let comes = Arc::clone(&table);
+        let call = thread::spawn(move || comes.comes(9, true));
+        table.look(7);
+        call.join().unwrap();
+        assert_eq!((table.chunk.at(), table.group.at()), (9, 9));
+    });
+}
+
+#[test]
+fn what_comes_while_somebody_passes_its_chunk_by_is_noted_by_the_group() {
+    loom::model(|| {
+        let table = Table::new(20, 5);
+        let comes = Arc::clone(&table);
+        let call = thread::spawn(move || comes.comes(9, false));
+        table.look(7);
+        call.join().unwrap();
+        assert_eq!((table.chunk.at(), table.group.at()), (9, 9));
+    });
+}
+
+#[test]
+fn who_comes_second_relies_on_no_note_that_the_first_has_not_made_yet() {
+    let mut bounded = loom::model::Builder::new();
+    bounded.preemption_bound = Some(3);
+    bounded.check(|| {
+        let table = Table::new(20, 5);
+        let come = |due, soon| {
+            let table = Arc::clone(&table);
+            thread::spawn(move || table.comes(due, soon))
+        };
+        let (first, second) = (come(8, false), come(9, true));
+        table.look(7);
+        second.join().unwrap();
+        assert!(table.group.at() <= 9, "whatever became of the first");
+        first.join().unwrap();
+        assert_eq!(table.group.at(), 8);
+    });
+}
+
 #[test]
 fn what_comes_while_somebody_looks_is_seen_or_noted() {
     loom::model(|| {

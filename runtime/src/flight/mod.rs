@@ -1,8 +1,9 @@
 //! The table of running calls, written by the calls and read by the watchdog, without a lock between them.
 //!
 //! A call that is polled shows that in a [`frame`] of its thread's [`lane`]. It takes a [`record`] out of the [`table`] when it waits for the
-//! first time: [`register`]. `plan` is what it needs of its policy, `terms` what it runs under, `extra` what only some calls need; `life` says
-//! who may touch a record when. `work` is blocking work that a call has handed to another thread. `view` and `tree` are what judges and people are shown, `thread` names threads, `runtime` knows the runtimes that
+//! first time: [`register`]. `group` and `due` say where something is due. `plan` is what it needs of its policy, `terms` what it runs under,
+//! `extra` what only some calls need; `life` says who may touch a record when. `work` is blocking work that a call has handed to another thread.
+//! `view` and `tree` are what judges and people are shown, `thread` names threads, `runtime` knows the runtimes that
 //! they belong to.
 
 mod cancel;
@@ -10,6 +11,7 @@ mod due;
 mod extra;
 mod frame;
 mod freed;
+mod group;
 mod lane;
 mod life;
 mod plan;
@@ -29,14 +31,15 @@ mod work;
 pub(crate) use cancel::Cancel;
 pub(crate) use extra::Limits;
 pub(crate) use frame::Shown;
+pub(crate) use group::{Group, groups};
 pub(crate) use lane::{Here, here, lanes, present};
-pub(crate) use plan::Plan;
+pub(crate) use plan::{Plan, shortest};
 pub(crate) use polls::{Polled, poll_of, polls};
 pub(crate) use record::{BEATS, COARSE, CallId, Entry, FIRED, INHERITED, LAYERED, LINK, OVER, PAUSED, REPORTED, Record, SILENT, WARNED};
 pub(crate) use register::{adopt, caller, register, terms};
 pub use runtime::{GuardedPoll, RuntimeState, runtimes};
 pub(crate) use slot::Slot;
-pub(crate) use table::{Chunk, Ticket, at_most, chunks, running};
+pub(crate) use table::{Chunk, Ticket, at_most, running};
 pub(crate) use terms::{Deadline, Terms};
 pub use tree::{Beat, Node, Polling, Tree};
 pub(crate) use view::{Poll, View};

@@ -3,14 +3,24 @@
 //! A plan lives as long as the process: one for each *distinct* policy that a function was ever called under, so that a call can hold it
 //! by reference. Reloads that change nothing for a function make no new one.
 
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::clock::Tick;
+use crate::coarse;
 use crate::policy::{self, OnTimeout, Policy, WarnAt};
 use crate::shelf::Shelf;
 use crate::site::Site;
 
 static PLANS: Shelf<Plan> = Shelf::new();
+/// See [`shortest`].
+static SHORTEST: AtomicU64 = AtomicU64::new(u64::MAX);
+
+/// A poll that begins now gives nothing to do before that much time has passed, whatever its call's plan.
+pub(crate) fn shortest() -> Duration {
+    Duration::from_nanos(SHORTEST.load(Relaxed))
+}
 
 /// See the module. Times in nanoseconds; `u64::MAX`: none.
 #[derive(Debug)]
@@ -56,6 +66,10 @@ impl Plan {
             (Some(WarnAt::Fraction(fraction)), Some(limit)) => nanos(limit.mul_f64(fraction.clamp(0.0, 1.0))),
             _ => u64::MAX,
         };
+        let shortest = limit.min(warn).min(nanos(policy.blocked_after.value));
+        if shortest < SHORTEST.fetch_min(shortest, Relaxed) {
+            coarse::expect(Tick::now().after(Duration::from_nanos(shortest)));
+        }
         Self { number, site, plain: plain(&policy), policy, limit, warn }
     }
 }

@@ -291,7 +291,7 @@ impl Record {
     }
 
     /// The terms of the attempt that runs, where they are not simply those of its plan.
-    pub(super) fn shown(&self) -> Option<Arc<Terms>> {
+    pub(crate) fn shown(&self) -> Option<Arc<Terms>> {
         self.with_extra(Extra::terms).flatten()
     }
 

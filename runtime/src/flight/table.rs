@@ -1,11 +1,12 @@
 //! Where the records live: chunks of 64 that are never moved or freed, each of one lane, so that a reader needs no lock.
 //!
-//! A chunk knows when something can first be due in it: who looks for what is due visits few. The memory is bounded by the most calls that
-//! were ever in flight at one moment; a finished call's record is used again.
+//! A chunk knows when something can first be due in it, and a [`Group`] of chunks the same of all of them: who looks for what is due visits few.
+//! The memory is bounded by the most calls that were ever in flight at one moment; a finished call's record is used again.
 
 use std::task::Waker;
 
 use super::due::Due;
+use super::group::Group;
 use super::lane::{self, Here};
 use super::record::{ALARM, CallId, Entry, Record};
 use super::view::View;
@@ -19,6 +20,7 @@ static CHUNKS: Shelf<Chunk> = Shelf::new();
 
 /// See the module.
 pub(crate) struct Chunk {
+    place: u32,
     records: Box<[Record]>,
     /// Nothing is due before.
     due: Due,
@@ -30,8 +32,11 @@ impl Chunk {
     pub(super) fn add(lane: u32) -> Option<u32> {
         let last = |place: u32| place % SIZE == SIZE - 1;
         let record = |place| Record::new(place, if last(place) { 0 } else { place + 2 });
-        let chunk = CHUNKS.add(|chunk| Self { records: (0..SIZE).map(|at| record(chunk * SIZE + at)).collect(), due: Due::new(), lane })?;
-        Some(chunk.records.first()?.place() + 1)
+        let chunk = CHUNKS.add(|chunk| {
+            Group::make(chunk);
+            Self { place: chunk, records: (0..SIZE).map(|at| record(chunk * SIZE + at)).collect(), due: Due::new(), lane }
+        })?;
+        Some(chunk.place * SIZE + 1)
     }
 
     #[inline]
@@ -42,7 +47,16 @@ impl Chunk {
     /// Something is due in here then. `soon`: before a visit that the time alone brings about; then the visitor must see it now.
     #[inline]
     fn expect(&self, due: Tick, soon: bool) {
-        self.due.expect(due.as_nanos(), soon);
+        if self.due.expect(due.as_nanos(), soon) || soon {
+            self.tell(due, soon);
+        }
+    }
+
+    /// Tells the group, whose visitors look at nothing but this chunk's own note; and who visits, where it must be now.
+    fn tell(&self, due: Tick, soon: bool) {
+        if let Some(group) = Group::of(self.place) {
+            group.expect(due);
+        }
         if soon {
             coarse::expect(due);
         }
@@ -51,6 +65,7 @@ impl Chunk {
     /// Looks at every call in here, and notes when one of them is due next.
     pub(crate) fn visit(&'static self, mut look: impl FnMut(CallId, &'static Record, &View) -> Tick) {
         self.due.visit(|| self.views().map(|(id, record, view)| look(id, record, &view).as_nanos()).min());
+        self.tell(self.due(), false);
     }
 
     /// When something can first be due.
@@ -67,8 +82,13 @@ impl Chunk {
 }
 
 /// All chunks.
-pub(crate) fn chunks() -> impl Iterator<Item = &'static Chunk> {
+fn chunks() -> impl Iterator<Item = &'static Chunk> {
     CHUNKS.iter()
+}
+
+/// The chunk at a place.
+pub(super) fn chunk(place: u32) -> Option<&'static Chunk> {
+    CHUNKS.get(place)
 }
 
 /// Every running call, alarm and link at this moment.
@@ -254,5 +274,6 @@ mod tests {
             view.deadline
         });
         assert!(seen && chunk.due() <= Tick::from_nanos(500));
+        assert!(Group::of(chunk.place).unwrap().due() <= Tick::from_nanos(500));
     }
 }

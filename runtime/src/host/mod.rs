@@ -4,10 +4,11 @@
 //! spent their time. The reporter reads what was withheld from the process altogether. From that `judge` says for each finding whether the code
 //! is to blame or the host, and which findings are held back.
 //!
-//! `procfs` and `cgroup` read, `past` and `withheld` remember, `judge` is pure.
+//! `procfs`, `kernel` and `cgroup` read, `past` and `withheld` remember, `judge` is pure.
 
 mod cgroup;
 mod judge;
+mod kernel;
 mod past;
 mod procfs;
 #[cfg(test)]
@@ -18,8 +19,8 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+pub(crate) use kernel::{cpu_time, wake_on_time};
 pub(crate) use past::Cause;
-pub(crate) use procfs::cpu_time;
 
 use crate::clock::Tick;
 use crate::flight::thread;
@@ -173,7 +174,7 @@ pub(crate) fn judge(suspect: &Suspect<'_>) -> Verdict {
 
 fn gather(suspect: &Suspect<'_>) -> Evidence {
     let now = Tick::now();
-    let (uptime, debugger, pressure) = (procfs::uptime(), procfs::debugger(), procfs::pressure());
+    let (uptime, debugger, pressure) = (kernel::uptime(), procfs::debugger(), procfs::pressure());
     // The watchdog may be about to notice that it is late.
     let overdue = beat::WATCHDOG.due().filter(|due| now.since(*due) >= judge::NOISE);
     let tids = suspect.threads.iter().filter_map(|number| Some(thread::named(*number)?.tid)).filter(|tid| *tid != 0);
@@ -238,7 +239,7 @@ pub(crate) fn is_traced() -> bool {
 
 /// Looks at the host and at the threads that poll guarded calls, once a second; how long the host slept, and who traces this process.
 pub(crate) fn look(now: Tick, round: usize) -> (Option<Duration>, Option<u32>) {
-    let (uptime, debugger, own, tids) = (procfs::uptime(), procfs::debugger(), procfs::own_times(), tids());
+    let (uptime, debugger, own, tids) = (kernel::uptime(), procfs::debugger(), procfs::own_times(), tids());
     let process = cpu_time().map(|on_cpu| Times { on_cpu, waited: Duration::ZERO });
     TRACED.store(debugger.is_some(), Relaxed);
     let first = if tids.len() > LOOKS { round * LOOKS % tids.len() } else { 0 };

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use super::judge::{NAP, NOISE};
-use super::procfs::{Times, Uptime};
+use super::kernel::Uptime;
+use super::procfs::Times;
 use crate::clock::Tick;
 
 /// Gaps that are remembered.

@@ -1,9 +1,8 @@
 //! What Linux tells about this process, read by hand. Elsewhere nothing is told, and verdicts say so.
 
-use std::fs;
+use std::fs::File;
+use std::io::Read;
 use std::time::Duration;
-
-use crate::clock::Tick;
 
 /// How a thread has spent its life so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,27 +28,6 @@ pub(super) fn times_of(tid: i32) -> Option<Times> {
 /// The times of the thread that asks.
 pub(super) fn own_times() -> Option<Times> {
     times(&text("/proc/thread-self/schedstat")?)
-}
-
-/// The CPU time of all threads of this process, those that have ended included.
-pub(crate) fn cpu_time() -> Option<Duration> {
-    cpu_time_in(&text("/proc/self/stat")?)
-}
-
-/// The time since the host was started, with the time that it slept; and the monotonic time, without, before and after it was read.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Uptime {
-    pub(super) before: Tick,
-    pub(super) time: Duration,
-    pub(super) after: Tick,
-}
-
-pub(super) fn uptime() -> Option<Uptime> {
-    let before = Tick::now();
-    let text = text("/proc/uptime")?;
-    let after = Tick::now();
-    let seconds: f64 = text.split(' ').next()?.parse().ok()?;
-    Some(Uptime { before, time: Duration::try_from_secs_f64(seconds).ok()?, after })
 }
 
 /// Who traces this process: a debugger, or a program like it.
@@ -90,23 +68,23 @@ pub(super) fn ticks() -> Option<Ticks> {
     ticks_in(&text("/proc/stat")?)
 }
 
+/// Longer files are read in several pieces.
+const PIECE: usize = 4096;
+
 pub(super) fn text(path: &str) -> Option<String> {
-    if cfg!(target_os = "linux") { fs::read_to_string(path).ok() } else { None }
+    if !cfg!(target_os = "linux") {
+        return None;
+    }
+    // Files that do not tell their size would be read in many small pieces, for each of which the kernel writes the whole.
+    let mut text = String::with_capacity(PIECE);
+    File::open(path).ok()?.take(u64::MAX).read_to_string(&mut text).ok()?;
+    Some(text)
 }
 
 /// `ON_CPU WAITED SLICES`, in nanoseconds.
 fn times(text: &str) -> Option<Times> {
     let mut numbers = text.split_whitespace().map(|number| number.parse().map(Duration::from_nanos));
     Some(Times { on_cpu: numbers.next()?.ok()?, waited: numbers.next()?.ok()? })
-}
-
-/// Fields 14 and 15: user and system time in ticks of 10 ms. The second field is the program's name in brackets, which may hold spaces and
-/// brackets.
-fn cpu_time_in(stat: &str) -> Option<Duration> {
-    let mut fields = stat.rsplit_once(") ")?.1.split(' ');
-    let user: u64 = fields.nth(11)?.parse().ok()?;
-    let system: u64 = fields.next()?.parse().ok()?;
-    Some(Duration::from_millis(user.checked_add(system)?.checked_mul(10)?))
 }
 
 fn tracer(status: &str) -> Option<u32> {
@@ -135,9 +113,6 @@ mod tests {
         let read = Times { on_cpu: Duration::from_nanos(1_500), waited: Duration::from_secs(2) };
         assert_eq!(times("1500 2000000000 17\n"), Some(read));
         assert_eq!(times("0 garbage"), None);
-        let stat = "42 (a ) b (c)) S 1 42 42 0 -1 4194560 1 2 3 4 150 25 0 0 20 0 8 0 100 1 2";
-        assert_eq!(cpu_time_in("no brackets"), None);
-        assert_eq!(cpu_time_in(stat), Some(Duration::from_millis(1750)));
         assert_eq!((tracer("Name:\tx\nTracerPid:\t77\nUid:\t0\n"), tracer("TracerPid:\t0\n")), (Some(77), None));
         let of_a_virtual_machine = "cpu  3047607 20726 391400 1276878 14680 0 4570 13502 0 0\ncpu0 1 2 3 4 5 6 7 8 9 0\n";
         assert_eq!(ticks_in(of_a_virtual_machine), Some(Ticks { busy: 3_464_303, stolen: 13_502 }));
@@ -147,12 +122,10 @@ mod tests {
 
     #[test]
     #[cfg(target_os = "linux")]
-    fn this_thread_and_this_host_have_times() {
+    fn this_thread_has_times() {
         // The kernel counts when the thread leaves its CPU, or at the next tick.
         std::thread::sleep(Duration::from_millis(10));
         assert!(own_times().unwrap().on_cpu > Duration::ZERO);
-        assert!(cpu_time().is_some());
-        assert!(uptime().unwrap().time > Duration::ZERO);
         assert_eq!(times_of(i32::MAX), None);
     }
 }

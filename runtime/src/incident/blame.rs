@@ -3,6 +3,7 @@
 use super::{Finding, IncidentKind};
 use crate::event::Event;
 use crate::host::{self, Suspect, Verdict};
+use crate::metrics::process;
 use crate::observe;
 
 /// Judges a finding, unless its finder has; whether it is held back, which is told and counted here. For the watchdog's and the reporter's
@@ -12,6 +13,7 @@ pub(crate) fn holds_back(finding: &mut Finding) -> bool {
     let held = finding.kind.can_be_excused() && verdict.holds_back();
     if held {
         observe::event(&Event::HeldBack { site: finding.site, kind: finding.kind.as_str(), because: &verdict.because });
+        (0..finding.repeats).for_each(|_| process::drop_one("finding"));
     }
     finding.verdict = Some(verdict);
     held

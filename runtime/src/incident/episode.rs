@@ -3,14 +3,12 @@
 use std::time::Duration;
 
 use super::escalate::Verdict;
-use super::finding::subject;
+use super::finding::{NAMED, subject};
 use super::{Incident, IncidentId, IncidentKind};
 use crate::clock::Tick;
 
 /// How long an episode is open.
 pub(super) const OPEN: Duration = Duration::from_secs(1);
-/// So many further numbers are named in the report.
-const NAMED: usize = 1000;
 
 /// An incident, and what came with it.
 #[derive(Clone, Debug)]
@@ -69,11 +67,11 @@ impl Episode {
         (subject(*kind, function, runtimes), *kind)
     }
 
-    /// Counts a further incident.
-    pub(super) fn add(&mut self, id: IncidentId, verdict: Verdict) {
+    /// Counts a further incident; of very many not every number is known.
+    pub(super) fn add(&mut self, id: Option<IncidentId>, verdict: Verdict) {
         self.incident.repeats += 1;
         if self.incident.also.len() < NAMED {
-            self.incident.also.push(id);
+            self.incident.also.extend(id);
         }
         self.verdict.join(verdict);
         self.incident.severity = self.verdict.severity;
@@ -100,7 +98,7 @@ mod tests {
         episodes.open(incident(1, IncidentKind::Limit), verdict(Severity::Warning, "log"), at(0));
         for id in 2..=500 {
             let episode = episodes.find("test::fetch", IncidentKind::Limit, at(id)).unwrap();
-            episode.add(IncidentId(id), verdict(Severity::Critical, "ops"));
+            episode.add(Some(IncidentId(id)), verdict(Severity::Critical, "ops"));
         }
         assert!(episodes.close(at(999)).is_empty());
         let closed = episodes.close(at(1000));

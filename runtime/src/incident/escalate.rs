@@ -66,8 +66,9 @@ impl History {
 
     fn reaches(&self, step: &Escalation, now: Tick) -> bool {
         let Some(within) = step.within else { return self.total >= u64::from(step.after) };
-        let recent = self.recent.iter().rev().take_while(|at| now.since(**at) <= within).count();
-        recent >= (step.after as usize).min(REMEMBERED)
+        let earlier = self.recent.len().checked_sub((step.after as usize).min(REMEMBERED));
+        let first = earlier.and_then(|earlier| self.recent.get(earlier).or(self.recent.back()));
+        first.is_some_and(|at| now.since(*at) <= within)
     }
 }
 

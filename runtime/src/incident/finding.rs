@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Awaited, IncidentKind};
+use super::{Awaited, IncidentId, IncidentKind};
 use crate::clock::Tick;
 use crate::flight::{RuntimeState, Tree};
 use crate::host::Verdict;
@@ -44,7 +44,14 @@ pub(crate) struct Finding {
     pub(crate) verdict: Option<Verdict>,
     /// What the finder knows beyond that, in one sentence.
     pub(crate) note: Option<String>,
+    /// How often the same was found at the same moment …
+    pub(crate) repeats: u64,
+    /// … and the numbers of the first of those.
+    pub(crate) also: Vec<IncidentId>,
 }
+
+/// So many further numbers are named in the report.
+pub(super) const NAMED: usize = 1000;
 
 impl Finding {
     /// A finding about a function, with nothing but the kind and the time.
@@ -55,6 +62,14 @@ impl Finding {
     /// What it is about: the function's or the stalled runtime's name; empty for the process as a whole.
     pub(crate) fn subject(&self) -> &'static str {
         subject(self.kind, self.site.map_or("", |site| site.name()), &self.runtimes)
+    }
+
+    /// The same was found again, at the same moment.
+    pub(crate) fn repeat(&mut self, id: IncidentId) {
+        self.repeats += 1;
+        if self.also.len() < NAMED {
+            self.also.push(id);
+        }
     }
 
     /// A finding about the process.
@@ -77,6 +92,8 @@ impl Finding {
             paused_clock: false,
             verdict: None,
             note: None,
+            repeats: 0,
+            also: Vec::new(),
         }
     }
 }

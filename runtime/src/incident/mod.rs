@@ -36,6 +36,7 @@ mod tests;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 pub(crate) use blame::holds_back;
@@ -53,6 +54,7 @@ pub use system::{Pressure, SystemState};
 pub(crate) use threads::{Awaited, Looked, look_by};
 pub use threads::{NativeStack, StackFrame, ThreadState, Trust};
 
+use crate::metrics::beat;
 use crate::notify;
 
 /// The number of an incident in this process, from 1; printed as `#1`.
@@ -119,5 +121,18 @@ pub(crate) fn store_in(folder: PathBuf) {
 /// Waits until every incident so far is reported, stored and delivered to its channels; `false` when `timeout` came first.
 pub(crate) fn flush(timeout: Duration) -> bool {
     let began = Instant::now();
-    reporter::flush(timeout) && notify::flush(timeout.saturating_sub(began.elapsed()))
+    let left = || timeout.saturating_sub(began.elapsed());
+    look_is_over(left) && reporter::flush(left()) && notify::flush(left())
+}
+
+/// Waits until the watchdog has posted what it finds in the look that it may be at: it wakes the calls first.
+fn look_is_over(left: impl Fn() -> Duration) -> bool {
+    let awake = beat::WATCHDOG.awake();
+    while awake.is_some() && beat::WATCHDOG.awake() == awake {
+        if left().is_zero() {
+            return false;
+        }
+        thread::sleep(Duration::from_micros(200));
+    }
+    true
 }

@@ -13,18 +13,18 @@ use std::time::{Duration, Instant, SystemTime};
 use tracing::{error, info, warn};
 
 use super::episode::{Episode, Episodes};
-use super::escalate::Escalator;
+use super::escalate::{Escalator, Verdict};
 use super::inbox::{self, Work};
 use super::oversee::{self, Overseer};
 use super::standing::{News, Standing};
-use super::{DumpReason, Finding, Incident, IncidentId, abort, blame, demand, kept, reserve, rules, store};
+use super::{DumpReason, Finding, Incident, IncidentId, IncidentKind, abort, blame, demand, kept, reserve, rules, store};
 use crate::clock::Tick;
 use crate::host;
 use crate::metrics::{self, beat, process, tally};
 use crate::notify;
 use crate::outcome::Outcome;
 use crate::policy::{self, Severity, Watch};
-use crate::site::sites;
+use crate::site::{Site, sites};
 
 /// How often the policy file is looked at; metrics are handed over every second time.
 const BEAT: Duration = Duration::from_millis(500);
@@ -156,11 +156,22 @@ impl Reporter {
         let subject = finding.subject();
         let steps = rules::escalation(finding.site);
         let verdict = self.escalator.judge(subject, finding.kind, &steps, now);
-        count(&finding, verdict.severity);
-        self.standing.begin(id, (subject, finding.kind), good(subject), now);
-        if let Some(episode) = self.episodes.find(subject, finding.kind, now) {
-            return episode.add(id, verdict);
+        let (site, kind, repeats, also) = (finding.site, finding.kind, finding.repeats, std::mem::take(&mut finding.also));
+        count(site, kind, verdict.severity);
+        self.standing.begin(id, (subject, kind), good(subject), now);
+        match self.episodes.find(subject, kind, now) {
+            Some(episode) => episode.add(Some(id), verdict),
+            None => self.open(id, finding, verdict, now),
         }
+        let Some(episode) = self.episodes.find(subject, kind, now) else { return };
+        for place in 0..repeats {
+            let verdict = self.escalator.judge(subject, kind, &steps, now);
+            count(site, kind, verdict.severity);
+            episode.add(usize::try_from(place).ok().and_then(|place| also.get(place).copied()), verdict);
+        }
+    }
+
+    fn open(&mut self, id: IncidentId, finding: Finding, verdict: Verdict, now: Tick) {
         let mut incident = Incident::join(id, finding, verdict.severity);
         publish(&mut incident);
         if abort::is_due(incident.kind) {
@@ -256,10 +267,10 @@ impl Reloads {
     }
 }
 
-pub(super) fn count(finding: &Finding, severity: Severity) {
-    match finding.site.and_then(tally::of) {
-        Some(tally) => tally.incident(finding.kind, severity),
-        None => process::incident(finding.kind, severity),
+pub(super) fn count(site: Option<&'static Site>, kind: IncidentKind, severity: Severity) {
+    match site.and_then(tally::of) {
+        Some(tally) => tally.incident(kind, severity),
+        None => process::incident(kind, severity),
     }
 }
 

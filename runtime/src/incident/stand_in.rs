@@ -12,7 +12,7 @@ pub(crate) fn stand_in(id: IncidentId, finding: Finding) -> Receiver<()> {
     let (done, wait) = sync_channel(1);
     let work = move || {
         let severity = finding.kind.severity();
-        count(&finding, severity);
+        count(finding.site, finding.kind, severity);
         let mut incident = Incident::join(id, finding, severity);
         save(&mut incident);
         kept::keep(&incident);

@@ -153,8 +153,10 @@ mod tests {
         let path = path(&folder, &incident);
         save(&path, &incident, 5).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), incident.to_string());
-        let json: serde_json::Value = serde_json::from_str(&fs::read_to_string(path.with_extension("json")).unwrap()).unwrap();
-        assert_eq!(json, incident.to_json());
+        let read = |json: &str| serde_json::from_str::<serde_json::Value>(json).unwrap();
+        let stored = read(&fs::read_to_string(path.with_extension("json")).unwrap());
+        // Read back both: from a number's digits comes another number in its last bit, at times.
+        assert_eq!(stored, read(&incident.to_json().to_string()));
         fs::remove_dir_all(folder).unwrap();
     }
 }

@@ -74,7 +74,7 @@ impl SystemState {
         self.threads = field(&status, "Threads:").and_then(|value| value.parse().ok());
         self.open_files = fs::read_dir("/proc/self/fd").ok().map(|entries| entries.count() as u64);
         self.open_files_limit = text("/proc/self/limits").and_then(|text| open_files_limit(&text));
-        self.cpu_time = host::cpu_time();
+        self.cpu_time = host::cpu_time().map(|time| Duration::new(time.as_secs(), time.subsec_millis() * 1_000_000));
     }
 
     /// What about the host makes every program slow, in words; `None` on a healthy one.

@@ -40,9 +40,14 @@ impl Beat {
         some(self.due.load(Relaxed))
     }
 
+    /// Since when it is awake; `None` while it sleeps, and before it begins.
+    pub(crate) fn awake(&self) -> Option<Tick> {
+        some(self.awake.load(Relaxed))
+    }
+
     /// For how long it should have been awake, or has been and gone no further.
     pub(crate) fn silence(&self, now: Tick) -> Duration {
-        let since = self.due().or_else(|| some(self.awake.load(Relaxed)));
+        let since = self.due().or_else(|| self.awake());
         since.map_or(Duration::ZERO, |since| now.since(since))
     }
 }

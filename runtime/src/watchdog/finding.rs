@@ -4,10 +4,20 @@ use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::judge::Expiry;
 use super::stack;
 use crate::clock::Tick;
 use crate::flight::{self, CallId, Plan, Polled, Record, Terms, Tree, View};
 use crate::incident::{Finding, IncidentKind};
+
+/// What is wrong with a call that must end for this reason.
+pub(super) fn kind(record: &Record, expiry: Expiry) -> IncidentKind {
+    let shown = || record.shown()?.deadline.as_ref().map(|deadline| deadline.kind.into());
+    match expiry {
+        Expiry::Limit => shown().unwrap_or(IncidentKind::Limit),
+        Expiry::Idle => IncidentKind::Idle,
+    }
+}
 
 /// Its deadline passed: its own, or the one of its whole call.
 pub(super) fn limit(id: CallId, view: &View, now: Tick) -> Finding {

@@ -7,6 +7,7 @@
 mod alarm;
 mod blocked;
 mod finding;
+mod found;
 mod judge;
 mod late;
 mod orphans;
@@ -30,7 +31,7 @@ pub(crate) use sweep::{came_back, expire, panicked};
 
 use crate::clock::Tick;
 use crate::event::Event;
-use crate::{coarse, incident, observe};
+use crate::{coarse, flight, host, incident, observe};
 use pace::Pace;
 use rounds::Rounds;
 use sweep::Sweep;
@@ -56,13 +57,15 @@ fn watch() {
     // Its log lines, its reports and the reload of policies come from the reporter, also in a program that installs nothing.
     incident::start();
     stack::start();
+    host::wake_on_time();
     let mut sweep = Sweep::default();
     let mut rounds = Rounds::default();
     let mut pace = Pace::default();
     loop {
         let now = Tick::now();
         // Before the sweep: a call that comes while it runs, behind its back, and is due before the next one, wakes us again.
-        let latest = now.after(pace.keep(now));
+        let longest = if sweep.is_calm() { rounds.longest().min(flight::shortest()) } else { pace::REST };
+        let latest = now.after(pace.keep(now, longest));
         coarse::plan(latest);
         rounds.look(now);
         let next = sweep.look(now).min(latest);

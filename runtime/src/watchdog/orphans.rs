@@ -47,6 +47,11 @@ impl Orphans {
             runs
         });
     }
+
+    /// Whether no work is known that was left.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
 }
 
 impl Orphan {

@@ -1,13 +1,16 @@
-//! How often the watchdog looks: every few milliseconds while calls come in numbers, and then it keeps the coarse time; else ten times a second.
+//! How often the watchdog looks: every few milliseconds while calls come in numbers, and then it keeps the coarse time; else ten times a second,
+//! and twice while nothing moves that could be found to last too long.
 
 use std::time::Duration;
 
 use crate::clock::Tick;
-use crate::coarse;
+use crate::coarse::{self, Need};
 use crate::flight;
 
-/// The longest time between two looks.
+/// The time between two looks at what moves.
 pub(super) const REST: Duration = Duration::from_millis(100);
+/// The longest time between two looks.
+pub(super) const LONG: Duration = Duration::from_millis(500);
 /// Ticks after which it is asked whether that is worth while.
 const WINDOW: u32 = 25;
 /// So many polls of different threads and ticks are.
@@ -23,17 +26,17 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    /// Keeps the coarse time, where that is worth while; the time until the next look.
-    pub(super) fn keep(&mut self, now: Tick) -> Duration {
-        self.keeps = if self.keeps { self.goes_on(now) } else { coarse::was_wanted() };
+    /// Keeps the coarse time, where that is worth while; the time until the next look, `longest` at most where no call is polled.
+    pub(super) fn keep(&mut self, now: Tick, longest: Duration) -> Duration {
+        let need = coarse::need();
+        self.keeps = if self.keeps { self.goes_on(now) } else { need == Need::Much };
         self.before = now;
         if self.keeps {
             coarse::keep(now);
-            coarse::TICK
-        } else {
-            coarse::rest(now);
-            REST
+            return coarse::TICK;
         }
+        coarse::rest(now);
+        if need == Need::None { longest.clamp(REST, LONG) } else { REST }
     }
 
     fn goes_on(&mut self, now: Tick) -> bool {

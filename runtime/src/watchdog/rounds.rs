@@ -11,7 +11,7 @@ use super::runtimes::Runtimes;
 use crate::clock::Tick;
 use crate::event::Event;
 use crate::metrics::beat;
-use crate::{flight, host, observe};
+use crate::{flight, host, observe, policy};
 
 /// How often the host is looked at, and threads look which runtime they are in.
 const SECOND: Duration = Duration::from_secs(1);
@@ -26,6 +26,7 @@ pub(super) struct Rounds {
     looked: Tick,
     second: Tick,
     seconds: usize,
+    calm: bool,
 }
 
 impl Rounds {
@@ -49,9 +50,16 @@ impl Rounds {
             self.late.reporter(now);
         }
         // Letting go of a dropped runtime may run code of the application, such as a hook's destructor.
-        if catch_unwind(AssertUnwindSafe(|| self.runtimes.look(now))).is_err() {
+        let calm = catch_unwind(AssertUnwindSafe(|| self.runtimes.look(now)));
+        self.calm = calm.unwrap_or_else(|_| {
             observe::event(&Event::Dropped { what: "other" });
-        }
+            false
+        });
+    }
+
+    /// How long nothing needs to be looked at, unless calls do: a runtime that stalls is noticed a tenth of its time late at most.
+    pub(super) fn longest(&self) -> Duration {
+        if self.calm && self.orphans.is_empty() { policy::watchdog().runtime_stalled_after.value / 10 } else { REST }
     }
 
     /// The watchdog sleeps until `due`.

@@ -70,8 +70,8 @@ struct Stall {
 }
 
 impl Runtimes {
-    /// Looks at every runtime.
-    pub(super) fn look(&mut self, now: Tick) {
+    /// Looks at every runtime; whether all of them are alive, as far as that can be seen.
+    pub(super) fn look(&mut self, now: Tick) -> bool {
         let mut known = Vec::new();
         for runtime in runtime::known() {
             if !known.contains(&runtime.id()) {
@@ -82,6 +82,7 @@ impl Runtimes {
         for (_, mut gone) in self.0.extract_if(|id, _| !known.contains(id)) {
             gone.end(now);
         }
+        self.0.values().all(|watched| watched.quiet_since == now && watched.probe.is_none())
     }
 
     /// Nothing could move for a while, because the process did not run: silence counts from now on.

@@ -2,12 +2,13 @@
 
 use super::blocked::Episodes;
 use super::finding;
+use super::found::{Ending, Found, Report};
 use super::judge::{self, Due, Expiry};
 use super::unrecorded::Unrecorded;
 use crate::clock::Tick;
 use crate::event::Event;
-use crate::flight::{self, CallId, Chunk, FIRED, REPORTED, Record, SILENT, View, WARNED};
-use crate::incident::{self, Finding};
+use crate::flight::{self, CallId, Chunk, FIRED, Group, Polled, REPORTED, Record, SILENT, View, WARNED};
+use crate::incident;
 use crate::observe;
 
 /// What the watchdog remembers from one look to the next.
@@ -17,32 +18,44 @@ pub(super) struct Sweep {
     unrecorded: Unrecorded,
     /// Visited at the last look. What came into them at that very moment may not have been seen, so they are visited again.
     visited: Vec<&'static Chunk>,
+    /// Those that lasted then.
+    polls: Vec<Polled>,
+    found: Found,
 }
 
 impl Sweep {
     /// Does what is due at `now`; when something is due next.
     pub(super) fn look(&mut self, now: Tick) -> Tick {
-        for chunk in std::mem::take(&mut self.visited) {
-            chunk.visit(|id, record, view| visit(id, record, view, now));
+        for chunk in self.visited.drain(..) {
+            chunk.visit(|id, record, view| visit(&mut self.found, id, record, view, now));
         }
-        for chunk in flight::chunks().filter(|chunk| chunk.due() <= now) {
-            chunk.visit(|id, record, view| visit(id, record, view, now));
-            self.visited.push(chunk);
+        for group in flight::groups().filter(|group| group.due() <= now) {
+            group.visit(now, |chunk| {
+                chunk.visit(|id, record, view| visit(&mut self.found, id, record, view, now));
+                self.visited.push(chunk);
+            });
         }
-        let polls: Vec<_> = flight::polls().collect();
-        self.unrecorded.look(&polls, now);
-        self.episodes.watch(&polls, now);
-        flight::chunks().map(Chunk::due).min().unwrap_or(Tick::NEVER)
+        self.found.report();
+        self.polls.clear();
+        self.polls.extend(flight::polls());
+        self.unrecorded.look(&self.polls, now);
+        self.episodes.watch(&self.polls, now);
+        flight::groups().map(Group::due).min().unwrap_or(Tick::NEVER)
+    }
+
+    /// Whether no poll lasted at the last look, and nothing was due: a call that ends may leave something behind.
+    pub(super) fn is_calm(&self) -> bool {
+        self.polls.is_empty() && self.visited.is_empty()
     }
 }
 
 /// Does what is due for one call; when something is due for it next.
-fn visit(id: CallId, record: &'static Record, view: &View, now: Tick) -> Tick {
+fn visit(found: &mut Found, id: CallId, record: &'static Record, view: &View, now: Tick) -> Tick {
     match () {
         // Whoever lives by tokio's paused clock is woken by it.
         () if view.paused_clock || view.link => return Tick::NEVER,
         () if view.alarm => ring(record, view, now),
-        () => _ = expire(id, record, view, now),
+        () => _ = expire_as(finding::limit, found, id, record, view, now),
     }
     judge::next(view, now)
 }
@@ -55,20 +68,24 @@ fn ring(record: &'static Record, view: &View, now: Tick) {
 
 /// Does what the limits of a call demand at `now`; why the call must end, if it must.
 ///
-/// The watchdog calls it for calls by the wall clock; a call by tokio's paused clock calls it for itself.
+/// The watchdog does so for calls by the wall clock; a call by tokio's paused clock calls this for itself.
 pub(crate) fn expire(id: CallId, record: &'static Record, view: &View, now: Tick) -> Option<Expiry> {
-    expire_as(finding::limit, id, record, view, now)
+    alone(finding::limit, id, record, view, now)
 }
 
 /// The same for a call whose body has come back with a value: where its limit is only noticed now, it is late.
 pub(crate) fn came_back(id: CallId, record: &'static Record, view: &View, now: Tick) -> Option<Expiry> {
-    expire_as(finding::late, id, record, view, now)
+    alone(finding::late, id, record, view, now)
 }
 
-/// How the limit of a call that passed is reported.
-type Report = fn(CallId, &View, Tick) -> Finding;
+fn alone(limit: Report, id: CallId, record: &'static Record, view: &View, now: Tick) -> Option<Expiry> {
+    let mut found = Found::default();
+    let expiry = expire_as(limit, &mut found, id, record, view, now);
+    found.report();
+    expiry
+}
 
-fn expire_as(limit: Report, id: CallId, record: &'static Record, view: &View, now: Tick) -> Option<Expiry> {
+fn expire_as(limit: Report, found: &mut Found, id: CallId, record: &'static Record, view: &View, now: Tick) -> Option<Expiry> {
     let Due { expired, report, slow } = judge::due(view, now);
     let elapsed = now.since(view.started);
     if slow
@@ -81,7 +98,7 @@ fn expire_as(limit: Report, id: CallId, record: &'static Record, view: &View, no
         incident::open(incident::reserve(), limit(id, view, now));
     }
     let expiry = expired?;
-    end(limit, id, record, view, expiry, now);
+    end(limit, found, id, record, view, expiry, now);
     Some(expiry)
 }
 
@@ -93,7 +110,7 @@ pub(crate) fn panicked(id: CallId, record: &'static Record, now: Tick) {
 }
 
 /// Tells a call to end, and reports why, unless it is its caller's to report.
-fn end(limit: Report, id: CallId, record: &'static Record, view: &View, expiry: Expiry, now: Tick) {
+fn end(limit: Report, found: &mut Found, id: CallId, record: &'static Record, view: &View, expiry: Expiry, now: Tick) {
     let flag = match expiry {
         Expiry::Limit => FIRED,
         Expiry::Idle => SILENT,
@@ -104,14 +121,7 @@ fn end(limit: Report, id: CallId, record: &'static Record, view: &View, expiry: 
         return;
     }
     // The number stands in the record before the flag that makes the call look for it; the tree is read before the call can end.
-    let opened = incident::admit().map(|incident| match expiry {
-        Expiry::Limit => (incident, limit(id, view, now)),
-        Expiry::Idle => (incident, finding::idle(id, record, view, now)),
-    });
-    record.set_incident(view, opened.as_ref().map_or(0, |(incident, _)| incident.0));
-    record.ring(view.generation, flag, || {
-        if let Some((incident, finding)) = opened {
-            incident::open(incident, finding);
-        }
-    });
+    let ending = found.look(limit, id, record, view, expiry, now);
+    record.set_incident(view, ending.as_ref().map_or(0, Ending::incident));
+    record.ring(view.generation, flag, || ending.into_iter().for_each(|ending| found.add(ending)));
 }
