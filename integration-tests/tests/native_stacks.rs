@@ -48,7 +48,10 @@ fn a_multiplication_in_libtorch_gives_its_stack() {
     }
     let (mut found, mut asleep, mut silent, mut in_libtorch) = (0, 0, 0, 0);
     for _ in 0..captures {
-        let Some(thread) = victim(backstop::threads()) else { continue };
+        let Some(thread) = victim(backstop::threads()) else {
+            silent += 1;
+            continue;
+        };
         found += u64::from(shows(&thread, "multiply_until_told"));
         asleep += u64::from(thread.system_call.is_some());
         silent += u64::from(thread.stack.missing.is_some());
