@@ -52,7 +52,7 @@ pub fn all() -> Done<Vec<Step>> {
         step("features", "each feature alone compiles without a warning", false, features::alone()?.iter().map(lint_alone).collect()),
         step("doc", "the API pages build, and their links lead somewhere", true, vec![documentation()]),
         step("book", "the book builds, and its links lead somewhere", false, vec![call("run --package book --features render")]),
-        step("bare", "what a machine without libtorch can test: plain `cargo test`", false, vec![call("test")]),
+        step("bare", "what a machine without libtorch can test: plain `cargo test`", false, vec![call("test --no-fail-fast")]),
         step(
             "disabled",
             "the demo works with its attributes switched off",
@@ -91,11 +91,11 @@ fn with_libtorch(features: &str) -> Call {
     let packages =
         ["backstop", "backstop-integration-tests", "backstop-integration-tests-2018", "sim-mps", "book", "backstop-ui-tests-tch"]
             .map(|name| format!("--package {name}"));
-    call(&format!("test {} {features}", packages.join(" ")))
+    call(&format!("test --no-fail-fast {} {features}", packages.join(" ")))
 }
 
 fn disabled() -> Call {
-    call("test --package backstop-integration-tests --features disable-decorators")
+    call("test --no-fail-fast --package backstop-integration-tests --features disable-decorators")
 }
 
 fn documentation() -> Call {
