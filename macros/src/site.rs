@@ -46,6 +46,23 @@ impl Site<'_> {
         }
     }
 
+    /// The type that stands for the static.
+    pub fn stand_in(&self) -> Ident {
+        format_ident!("__BackstopSite", span = Span::mixed_site())
+    }
+
+    /// That type: empty, because nobody needs a value of it.
+    pub fn declare_stand_in(&self) -> TokenStream {
+        let (krate, ident, stand_in) = (self.krate, self.ident(), self.stand_in());
+        quote! {
+            enum #stand_in {}
+            impl #krate::private::Sited for #stand_in {
+                #[inline]
+                fn site() -> &'static #krate::private::Site { &#ident }
+            }
+        }
+    }
+
     fn name(&self, function: &Function) -> TokenStream {
         match self.name {
             Some(name) => quote!(#name),

@@ -20,7 +20,7 @@ pub(crate) const FAR: u64 = 1_000_000_000;
 /// So many looks at a time that nobody keeps are a reason to keep it.
 const WANTED: u32 = 64;
 
-static NOW: AtomicU64 = AtomicU64::new(0);
+static NOW: Alone = Alone(AtomicU64::new(0));
 static LONGEST_GAP: AtomicU64 = AtomicU64::new(TICK.as_nanos() as u64);
 static MISSED: AtomicU32 = AtomicU32::new(0);
 
@@ -28,10 +28,14 @@ static MISSED: AtomicU32 = AtomicU32::new(0);
 static KEEPER: OnceLock<Thread> = OnceLock::new();
 static PLANNED: AtomicU64 = AtomicU64::new(0);
 
+/// On cache lines of its own: every call reads it, and what stands beside is written.
+#[repr(align(128))]
+struct Alone(AtomicU64);
+
 /// The time at the last tick, in nanoseconds; 0 where nobody keeps it.
 #[inline]
 pub(crate) fn now() -> u64 {
-    NOW.load(Acquire)
+    NOW.0.load(Acquire)
 }
 
 /// The longest time between two ticks so far, in nanoseconds.
@@ -93,22 +97,22 @@ pub(crate) fn need() -> Need {
 /// It is `now`. For the keeper alone.
 pub(crate) fn keep(now: Tick) {
     widen(now);
-    NOW.fetch_max(now.as_nanos(), Release);
+    NOW.0.fetch_max(now.as_nanos(), Release);
 }
 
 /// Nobody keeps the time from here on.
 pub(crate) fn rest(now: Tick) {
     widen(now);
-    NOW.store(0, Release);
+    NOW.0.store(0, Release);
 }
 
 /// Lets what was concluded from the present tick be concluded anew: the policies have changed.
 pub(crate) fn advance() {
-    let _ = NOW.fetch_update(AcqRel, Relaxed, |now| (now != 0).then(|| now + 1));
+    let _ = NOW.0.fetch_update(AcqRel, Relaxed, |now| (now != 0).then(|| now + 1));
 }
 
 fn widen(now: Tick) {
-    let before = NOW.load(Relaxed);
+    let before = NOW.0.load(Relaxed);
     if before != 0 {
         LONGEST_GAP.fetch_max(now.as_nanos().saturating_sub(before), Relaxed);
     }

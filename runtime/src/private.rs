@@ -6,7 +6,7 @@ pub use crate::guard::{
     Again, Attempts, By, Calling, Fallback, Lifting, Returned, Returns, Value, again, call, call_again, fall_back, isolated, lift,
     makes_alone, makes_or_else, once, reads_alone, reads_made, reads_or_else, settle,
 };
-pub use crate::site::{Kind, Site, Submitted};
+pub use crate::site::{Kind, Site, Sited, Submitted};
 pub use inventory;
 
 /// What expansions of `#[safe_mps_op]` name.

@@ -52,8 +52,9 @@ impl<T> Shelf<T> {
 
 #[inline]
 fn split(place: u32) -> (usize, usize) {
-    let row = (place / FIRST + 1).ilog2();
-    (row as usize, (place - FIRST * ((1 << row) - 1)) as usize)
+    let place = u64::from(place) + u64::from(FIRST);
+    let row = place.ilog2() - FIRST.ilog2();
+    (row as usize, (place - (u64::from(FIRST) << row)) as usize)
 }
 
 #[cfg(test)]

@@ -18,6 +18,12 @@ pub struct Site {
     id: AtomicU32,
 }
 
+/// A type that stands for one annotated function, so that its guarded future need not hold a pointer to its site.
+pub trait Sited {
+    /// The site.
+    fn site() -> &'static Site;
+}
+
 /// Which attribute a [`Site`] stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -179,6 +185,12 @@ impl Site {
             UNKNOWN => self.find_id(),
             id => id as usize,
         }
+    }
+
+    /// The same; beyond every place until the list of all sites is made.
+    #[inline]
+    pub(crate) fn place(&'static self) -> usize {
+        self.id.load(Relaxed) as usize
     }
 
     #[cold]

@@ -9,12 +9,18 @@
 //! async fn fetch(&self, symbol: &str) -> Result<Quote, ApiError> {
 //!     static __BACKSTOP_SITE: … = Site::timeout_async("…::fetch").limit(…).at(…);
 //!     submit! { Submitted(&__BACKSTOP_SITE) }
-//!     let body = async move { <a typed return that never runs> { body } };
-//!     let returns = returns!(… body, Result<Quote, ApiError>);
-//!     call(&__BACKSTOP_SITE, returns, body).await
+//!     enum __BackstopSite {}                              // stands for the static, where a type is wanted
+//!     impl Sited for __BackstopSite { … }
+//!     {
+//!         let body = async move { <a typed return that never runs> { body } };
+//!         let returns = returns!(… body, Result<Quote, ApiError>);
+//!         call::<__BackstopSite, _, _>(returns, body)
+//!     }
+//!     .await
 //! }
 //! ```
-//! With `retry` the last three lines stand in a loop that ends when the runtime says so; with `fallback` they give a `Result`, and its
+//! The block is there so that the future that is awaited holds the body once: a local that was borrowed would keep its place beside it.
+//! With `retry` the block stands in a loop that ends when the runtime says so; with `fallback` it gives a `Result`, and its
 //! error goes to the fallback. Closures in place of the loop would do, if a future that holds an `async` closure stayed `Send`.
 //! Local names are hygienic (`mixed_site`), paths are absolute.
 
@@ -119,7 +125,7 @@ impl<'a> Call<'a> {
 
     /// Static, body and call, in an `async` context.
     fn all(&self) -> TokenStream {
-        let (declare, keep, call) = (self.site.declare(self.function), self.keep(), self.call());
+        let (declare, keep, call) = (self.declare(), self.keep(), self.call());
         let Some(fallback) = &self.arguments.fallback else { return quote!(#declare #call) };
         let (krate, site, arguments) = (&self.arguments.krate, self.site.ident(), self.kept());
         let [outcome, error, returned, failed] = ["outcome", "error", "returned", "failed"].map(local);
@@ -135,16 +141,22 @@ impl<'a> Call<'a> {
         }
     }
 
+    /// The static, and for a call that is made once the type that stands for it.
+    fn declare(&self) -> TokenStream {
+        let (declare, stand_in) = (self.site.declare(self.function), self.site.declare_stand_in());
+        if self.arguments.retry.is_none() { quote!(#declare #stand_in) } else { declare }
+    }
+
     /// The same in a function that is not `async` and returns the future.
     fn returned(&self, pack: impl FnOnce(TokenStream) -> TokenStream) -> TokenStream {
         if self.arguments.needs_names() {
             let all = self.all();
             return pack(quote!(async move { #all }));
         }
-        let (krate, site) = (&self.arguments.krate, self.site.ident());
-        let (declare, prepare) = (self.site.declare(self.function), self.prepare());
+        let (krate, here) = (&self.arguments.krate, self.site.stand_in());
+        let (declare, prepare) = (self.declare(), self.prepare());
         let [body, returns] = ["body", "returns"].map(local);
-        let future = pack(quote!(#krate::private::call(&#site, #returns, #body)));
+        let future = pack(quote!(#krate::private::call::<#here, _, _>(#returns, #body)));
         quote!(#declare #prepare #future)
     }
 
@@ -153,13 +165,13 @@ impl<'a> Call<'a> {
         let (krate, site, prepare) = (&self.arguments.krate, self.site.ident(), self.prepare());
         let [body, returns, attempts, returned] = ["body", "returns", "attempts", "returned"].map(local);
         if self.arguments.retry.is_none() {
-            return quote!(#prepare #krate::private::call(&#site, #returns, #body).await);
+            let here = self.site.stand_in();
+            return quote!({ #prepare #krate::private::call::<#here, _, _>(#returns, #body) }.await);
         }
         quote! {
             let mut #attempts = #krate::private::call_again(&#site);
             loop {
-                #prepare
-                if let ::core::ops::ControlFlow::Break(#returned) = #attempts.run(#returns, #body).await {
+                if let ::core::ops::ControlFlow::Break(#returned) = { #prepare #attempts.run(#returns, #body) }.await {
                     break #returned;
                 }
             }

@@ -52,12 +52,12 @@ impl Counted {
     fn closely(site: &'static Site, tick: u64) -> Self {
         watchdog::start();
         let slot = flight::here().and_then(|here| here.slot_or_new(site));
-        let Some(slot) = slot.filter(|slot| slot.look_up(site).is_some()) else { return Self::anywhere(site) };
+        let Some((slot, plan)) = slot.and_then(|slot| Some((slot, slot.look_up(site)?))) else { return Self::anywhere(site) };
         if tick == 0 {
             coarse::missed();
         }
         let began = Tick::now();
-        slot.trust(tick, !observe::each_is_told());
+        slot.trust(plan, tick, !observe::each_is_told());
         observe::began(site, slot.calls, began);
         Self { site, slot: Some(slot), began, exact: true, outcome: None }
     }
@@ -73,7 +73,12 @@ impl Counted {
     #[inline]
     pub(super) fn returned(mut self, failed: bool) {
         let at = self.began.as_nanos();
-        if !failed && !self.exact && coarse::now() == at && self.slot.is_some_and(|slot| slot.count(at)) {
+        if let Some(slot) = self.slot
+            && !failed
+            && !self.exact
+            && coarse::now() == at
+        {
+            slot.count(at);
             std::mem::forget(self);
             return;
         }

@@ -15,10 +15,52 @@ pub(crate) struct Shown {
     pub(crate) due: u64,
     /// The number of the call; 0 while it has no record.
     pub(crate) call: u64,
-    /// The number of its plan; 0 where it is no call, but a link to one.
-    pub(crate) plan: u32,
-    /// What its record gets as bits, when it takes one.
-    pub(crate) bits: u32,
+    pub(crate) kind: Kind,
+}
+
+/// What a call runs under, and what sort of call it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Kind(u64);
+
+impl Kind {
+    /// Of the number of a plan, 0 for a link to a call, and of what a record gets as bits.
+    #[inline]
+    pub(crate) const fn new(plan: u32, bits: u32) -> Self {
+        Self((bits as u64) << 32 | plan as u64)
+    }
+
+    /// The same with more bits.
+    #[inline]
+    pub(crate) const fn with(self, bits: u32) -> Self {
+        Self(self.0 | (bits as u64) << 32)
+    }
+
+    /// The number of the plan.
+    #[inline]
+    pub(crate) const fn plan(self) -> u32 {
+        self.0 as u32
+    }
+
+    #[inline]
+    pub(crate) const fn bits(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+}
+
+/// A [`Kind`] that one thread writes.
+#[derive(Debug, Default)]
+pub(super) struct AtomicKind(AtomicU64);
+
+impl AtomicKind {
+    #[inline]
+    pub(super) fn get(&self) -> Kind {
+        Kind(self.0.load(Relaxed))
+    }
+
+    #[inline]
+    pub(super) fn set(&self, kind: Kind) {
+        self.0.store(kind.0, Relaxed);
+    }
 }
 
 impl Shown {
@@ -28,18 +70,18 @@ impl Shown {
     }
 
     pub(crate) fn plan(&self) -> Option<&'static Plan> {
-        Plan::get(self.plan)
+        Plan::get(self.kind.plan())
     }
 }
 
-/// See the module.
+/// See the module. One cache line.
 #[derive(Debug, Default)]
-pub(super) struct Frame {
+#[repr(align(64))]
+pub(crate) struct Frame {
     since: AtomicU64,
     due: AtomicU64,
     call: AtomicU64,
-    plan: AtomicU32,
-    bits: AtomicU32,
+    kind: AtomicKind,
     note: Note,
 }
 
@@ -77,19 +119,13 @@ impl Frame {
         fence(Release);
         self.due.store(shown.due, Relaxed);
         self.call.store(shown.call, Relaxed);
-        self.plan.store(shown.plan, Relaxed);
-        self.bits.store(shown.bits, Relaxed);
+        self.kind.set(shown.kind);
     }
 
     /// As it stands. For the thread that polls.
+    #[inline]
     pub(super) fn own(&self) -> Shown {
-        Shown {
-            since: self.since.load(Relaxed),
-            due: self.due.load(Relaxed),
-            call: self.call.load(Relaxed),
-            plan: self.plan.load(Relaxed),
-            bits: self.bits.load(Relaxed),
-        }
+        Shown { since: self.since.load(Relaxed), due: self.due.load(Relaxed), call: self.call.load(Relaxed), kind: self.kind.get() }
     }
 
     /// As it stands; `None` where the poll has changed meanwhile. For other threads.

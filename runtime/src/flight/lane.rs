@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, Ordering::*}
 
 use arc_swap::ArcSwapOption;
 
-use super::frame::{Frame, Shown};
+use super::frame::{Frame, Kind, Shown};
 use super::freed::Freed;
 use super::record::Record;
 use super::slot::Slot;
@@ -34,12 +34,12 @@ pub(crate) struct Lane {
     tid: AtomicI32,
     /// The place of the runtime that the thread was last seen in, from 1; 0 for none.
     pub(super) runtime: AtomicU8,
-    /// Frames in use; the first one stands for "outside every call".
-    depth: AtomicU32,
+    /// The frame of the innermost poll that lasts; the first one stands for "outside every call".
+    top: AtomicU32,
     frames: [Frame; FRAMES],
     deeper: Shelf<Frame>,
     /// By [`Site::id`].
-    slots: OnceLock<Box<[OnceLock<Slot>]>>,
+    slots: Box<[OnceLock<Slot>]>,
     /// The first free record, from 1.
     free: AtomicU32,
     freed: Freed,
@@ -53,14 +53,14 @@ impl Lane {
             thread: ArcSwapOption::empty(),
             tid: AtomicI32::new(0),
             runtime: AtomicU8::new(0),
-            depth: AtomicU32::new(1),
+            top: AtomicU32::new(0),
             frames: Default::default(),
             deeper: Shelf::new(),
-            slots: OnceLock::new(),
+            slots: sites().iter().map(|_| OnceLock::new()).collect(),
             free: AtomicU32::new(0),
             freed: Freed::new(),
         };
-        lane.frames[0].show(&Shown { since: 0, due: u64::MAX, call: 0, plan: 0, bits: 0 });
+        lane.frames[0].show(&Shown { since: 0, due: u64::MAX, call: 0, kind: Kind::default() });
         lane
     }
 
@@ -79,7 +79,7 @@ impl Lane {
 
     /// The polls that last and how deep, the innermost first.
     pub(crate) fn polls(&self) -> impl Iterator<Item = (u32, Shown)> {
-        (1..self.depth.load(Acquire)).rev().filter_map(|at| Some((at, self.frame(at).read()?)))
+        (1..=self.top.load(Acquire)).rev().filter_map(|at| Some((at, self.frame(at).read()?)))
     }
 
     /// Notes what was done about a call without a record; see [`Frame::note`].
@@ -98,7 +98,7 @@ impl Lane {
     }
 
     #[inline]
-    fn frame(&self, at: u32) -> &Frame {
+    pub(super) fn frame(&self, at: u32) -> &Frame {
         self.frames.get(at as usize).unwrap_or_else(|| self.deep(at))
     }
 
@@ -127,66 +127,36 @@ impl Here {
         Self(lane, PhantomData)
     }
 
-    /// How many frames are in use.
-    #[inline]
-    pub(crate) fn depth(self) -> u32 {
-        self.depth.load(Relaxed)
-    }
-
-    /// A poll begins; `leave` ends it.
-    #[inline]
-    pub(crate) fn enter(self, shown: &Shown) -> u32 {
-        let at = self.depth();
-        self.frame(at).show(shown);
-        self.depth.store(at + 1, Release);
-        at
-    }
-
-    /// The poll of frame `at` has ended; the number of its call.
-    #[inline]
-    pub(crate) fn leave(self, at: u32) -> u64 {
-        self.depth.store(at, Release);
-        self.frame(at).call()
-    }
-
     /// The frame of the innermost call, or the one that stands for "outside".
-    pub(crate) fn top(self) -> Shown {
-        self.frame(self.depth() - 1).own()
-    }
-
-    /// [`Shown::due`] of the innermost call.
     #[inline]
-    pub(crate) fn top_due(self) -> u64 {
-        self.frame(self.depth() - 1).due()
+    pub(crate) fn top(self) -> Inside {
+        self.at(self.0.top.load(Relaxed))
     }
 
-    /// Frame `at`.
-    pub(crate) fn shown(self, at: u32) -> Shown {
-        self.frame(at).own()
-    }
-
-    /// What was done about the call of frame `at`, which began then and had no record.
+    /// A frame in use.
     #[inline]
-    pub(super) fn noted(self, at: u32, since: u64) -> Option<(u32, u64)> {
-        self.frame(at).noted(since)
+    pub(super) fn at(self, at: u32) -> Inside {
+        Inside { here: self, frame: self.0.frame(at), at }
     }
 
-    /// Frame `at` has a record now.
-    pub(super) fn set_call(self, at: u32, call: u64) {
-        self.frame(at).set_call(call);
+    /// The frame of the innermost call and the one above it, where these stand ready.
+    #[inline]
+    pub(crate) fn shallow(self) -> Option<(Inside, Inside)> {
+        let at = self.0.top.load(Relaxed);
+        let above = self.0.frames.get(at as usize + 1)?;
+        Some((self.at(at), Inside { here: self, frame: above, at: at + 1 }))
     }
 
     /// What this thread knows of a function; `None` for one that no attribute made.
     #[inline]
     pub(crate) fn slot(self, site: &'static Site) -> Option<&'static Slot> {
-        self.0.slots.get()?.get(site.id())?.get()
+        self.0.slots.get(site.place())?.get()
     }
 
     /// The same, made where it is new.
     #[cold]
     pub(crate) fn slot_or_new(self, site: &'static Site) -> Option<&'static Slot> {
-        let slots = self.0.slots.get_or_init(|| sites().iter().map(|_| OnceLock::new()).collect());
-        let slot = slots.get(site.id())?;
+        let slot = self.0.slots.get(site.id())?;
         match slot.get() {
             Some(slot) => Some(slot),
             None => Some(slot.get_or_init(|| Slot::new(site))),
@@ -204,8 +174,19 @@ impl Here {
         self.free.store(first, Relaxed);
     }
 
-    /// A free record, from 1, still in the list; `None` where the table is full.
+    /// One of the records that were given back last.
     #[inline]
+    pub(super) fn spare(self) -> Option<&'static Record> {
+        SPARES.with(Spares::take)
+    }
+
+    /// Keeps a free record at hand; `false` where there are enough.
+    #[inline]
+    pub(super) fn keep(self, record: &'static Record) -> bool {
+        SPARES.with(|spares| spares.keep(record))
+    }
+
+    /// A free record, from 1, still in the list; `None` where the table is full.
     pub(super) fn take(self) -> Option<u32> {
         match self.free() {
             0 => self.more(),
@@ -222,9 +203,108 @@ impl Here {
     }
 }
 
+/// A poll that lasts, in its frame.
+#[derive(Clone, Copy)]
+pub(crate) struct Inside {
+    here: Here,
+    frame: &'static Frame,
+    at: u32,
+}
+
+impl Inside {
+    #[inline]
+    pub(crate) fn here(self) -> Here {
+        self.here
+    }
+
+    /// A poll begins inside this one; `leave` ends it.
+    #[inline]
+    pub(crate) fn enter(self, shown: &Shown) -> Self {
+        let inner = self.here.at(self.at + 1);
+        inner.begin(shown);
+        inner
+    }
+
+    /// The poll of this frame begins.
+    #[inline]
+    pub(crate) fn begin(self, shown: &Shown) {
+        self.frame.show(shown);
+        self.here.0.top.store(self.at, Release);
+    }
+
+    /// The poll has ended; the number of its call.
+    #[inline]
+    pub(crate) fn leave(self) -> u64 {
+        self.here.0.top.store(self.at - 1, Release);
+        self.frame.call()
+    }
+
+    /// Whether this frame stands for "outside every call".
+    pub(super) fn is_none(self) -> bool {
+        self.at == 0
+    }
+
+    /// The poll that this one was begun in.
+    #[inline]
+    pub(crate) fn outer(self) -> Option<Self> {
+        (self.at > 1).then(|| self.here.at(self.at - 1))
+    }
+
+    #[inline]
+    pub(crate) fn shown(self) -> Shown {
+        self.frame.own()
+    }
+
+    /// [`Shown::due`].
+    #[inline]
+    pub(crate) fn due(self) -> u64 {
+        self.frame.due()
+    }
+
+    /// What was done about the call, which began then and had no record.
+    #[inline]
+    pub(super) fn noted(self, since: u64) -> Option<(u32, u64)> {
+        self.frame.noted(since)
+    }
+
+    /// The call has a record now.
+    pub(super) fn set_call(self, call: u64) {
+        self.frame.set_call(call);
+    }
+}
+
 thread_local! {
     static HERE: Cell<Option<&'static Lane>> = const { Cell::new(None) };
+    static SPARES: Spares = const { Spares::new() };
     static CLAIM: Claim = const { Claim };
+}
+
+/// Free records of this thread's lane, at hand: the list knows of them by number only.
+struct Spares {
+    count: Cell<usize>,
+    records: [Cell<Option<&'static Record>>; 16],
+}
+
+impl Spares {
+    const fn new() -> Self {
+        Self { count: Cell::new(0), records: [const { Cell::new(None) }; 16] }
+    }
+
+    #[inline]
+    fn take(&self) -> Option<&'static Record> {
+        let last = self.count.get().wrapping_sub(1);
+        let record = self.records.get(last)?.get();
+        self.count.set(last);
+        record
+    }
+
+    #[inline]
+    fn keep(&self, record: &'static Record) -> bool {
+        let Some(place) = self.records.get(self.count.get()) else { return false };
+        place.set(Some(record));
+        self.count.set(self.count.get() + 1);
+        true
+    }
 }
 
 /// Gives this thread's lane back when the thread ends.
@@ -233,6 +313,7 @@ struct Claim;
 impl Drop for Claim {
     fn drop(&mut self) {
         if let Some(lane) = HERE.take() {
+            std::iter::from_fn(|| SPARES.with(Spares::take)).for_each(|record| lane.freed(record));
             lane.thread.store(None);
             lane.tid.store(0, Relaxed);
             lane.runtime.store(0, Relaxed);
@@ -259,7 +340,7 @@ fn claim() -> Option<Here> {
     CLAIM.try_with(|_| ()).ok()?;
     let free = |lane: &&Lane| lane.taken.compare_exchange(false, true, AcqRel, Relaxed).is_ok();
     let lane = LANES.iter().find(free).or_else(|| LANES.add(|place| Lane::new(place + 1)))?;
-    lane.depth.store(1, Release);
+    lane.top.store(0, Release);
     let thread = Thread::here();
     lane.tid.store(thread.tid, Relaxed);
     lane.thread.store(Some(thread));
@@ -291,14 +372,14 @@ mod tests {
     #[test]
     fn polls_may_be_nested_deeper_than_the_frames_that_stand_ready() {
         let here = here().unwrap();
-        let before = here.depth();
-        let shown = |due| Shown { since: 7, due, call: 0, plan: 0, bits: 0 };
-        let entered: Vec<u32> = (0..200).map(|due| here.enter(&shown(due))).collect();
+        let before = here.top().at;
+        let shown = |due| Shown { since: 7, due, call: 0, kind: Kind::default() };
+        let entered: Vec<Inside> = (0..200).map(|due| here.top().enter(&shown(due))).collect();
         assert!(here.polls().map(|(_, shown)| shown.due).take(200).eq((0..200).rev()));
-        for (due, at) in entered.into_iter().enumerate().rev() {
-            assert_eq!(here.top_due(), due as u64);
-            here.leave(at);
+        for (due, inside) in entered.into_iter().enumerate().rev() {
+            assert_eq!(here.top().due(), due as u64);
+            inside.leave();
         }
-        assert_eq!(here.depth(), before);
+        assert_eq!(here.top().at, before);
     }
 }

@@ -35,16 +35,19 @@ pub(crate) struct State(u64);
 
 impl State {
     /// How often the record was taken into use.
+    #[inline]
     pub(crate) fn generation(self) -> u32 {
         (self.0 >> 32) as u32
     }
 
     /// Flags and kinds.
+    #[inline]
     pub(crate) fn bits(self) -> u32 {
         self.0 as u32
     }
 
     /// Whether a call has the record.
+    #[inline]
     pub(crate) fn live(self) -> bool {
         self.bits() & (LIVE | LEFT) == LIVE
     }
@@ -76,6 +79,7 @@ impl Life {
         Self { state: AtomicU64::new(0), waker: UnsafeCell::new(None) }
     }
 
+    #[inline]
     pub(crate) fn state(&self) -> State {
         State(self.state.load(Acquire))
     }
@@ -84,6 +88,7 @@ impl Life {
     ///
     /// # Safety
     /// The record is free, and nobody but the caller has taken it from where free records are kept.
+    #[inline]
     pub(crate) unsafe fn open(&self, bits: u32, waker: Option<Waker>) -> u32 {
         let generation = State(self.state.load(Relaxed)).generation().wrapping_add(1).max(1);
         // SAFETY: of a free record nobody reads the waker, and by the contract nobody else opens it.
@@ -134,6 +139,7 @@ impl Life {
     }
 
     /// The owner waits: `waker` is woken by the next ring, or at once where a flag of `over` is up that may have woken nobody.
+    #[inline]
     pub(crate) fn wait(&self, waker: &Waker, over: u32) {
         // SAFETY: the owner alone writes the waker, and the owner is here.
         let present = self.waker.with(|cell| unsafe { (*cell).as_ref().is_some_and(|present| same(present, waker)) });
@@ -160,6 +166,7 @@ impl Life {
 
     /// The owner gives the record up; whether it is free now, or will be when the ring that goes on is over.
     #[must_use = "who is told that the record is free gives it back"]
+    #[inline]
     pub(crate) fn close(&self) -> bool {
         let end = |state| if ringing(state) { state | u64::from(LEFT) } else { state & !u64::from(u32::MAX) };
         let mut before = self.state.load(Relaxed);
@@ -194,6 +201,7 @@ fn open_to(state: State, generation: u32, flag: u32) -> bool {
     state.live() && state.generation() == generation && state.bits() & flag == 0
 }
 
+#[inline]
 fn ringing(state: u64) -> bool {
     State(state).bits() & RINGING != 0
 }

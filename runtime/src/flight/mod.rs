@@ -30,9 +30,9 @@ mod work;
 
 pub(crate) use cancel::Cancel;
 pub(crate) use extra::Limits;
-pub(crate) use frame::Shown;
+pub(crate) use frame::{Kind, Shown};
 pub(crate) use group::{Group, groups};
-pub(crate) use lane::{Here, here, lanes, present};
+pub(crate) use lane::{Here, Inside, here, lanes, present};
 pub(crate) use plan::{Plan, shortest};
 pub(crate) use polls::{Polled, poll_of, polls};
 pub(crate) use record::{BEATS, COARSE, CallId, Entry, FIRED, INHERITED, LAYERED, LINK, OVER, PAUSED, REPORTED, Record, SILENT, WARNED};

@@ -31,6 +31,8 @@ pub(crate) struct Plan {
     pub(crate) policy: Arc<Policy>,
     pub(crate) limit: u64,
     pub(crate) warn: u64,
+    /// The earlier of the two.
+    pub(crate) soonest: u64,
     /// Nothing but a limit and a warning: no layer, no grace, no idle limit.
     pub(crate) plain: bool,
 }
@@ -43,6 +45,7 @@ impl Plan {
     }
 
     /// The plan of a number.
+    #[inline]
     pub(crate) fn get(number: u32) -> Option<&'static Self> {
         PLANS.get(number.checked_sub(1)?)
     }
@@ -70,7 +73,7 @@ impl Plan {
         if shortest < SHORTEST.fetch_min(shortest, Relaxed) {
             coarse::expect(Tick::now().after(Duration::from_nanos(shortest)));
         }
-        Self { number, site, plain: plain(&policy), policy, limit, warn }
+        Self { number, site, plain: plain(&policy), policy, limit, warn, soonest: limit.min(warn) }
     }
 }
 

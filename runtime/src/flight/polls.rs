@@ -45,7 +45,7 @@ fn polled(lane: &'static Lane, depth: u32, shown: &Shown) -> Option<Polled> {
     let (id, view) = match record {
         Some(record) => (CallId::of(shown.call)?, record.view()?),
         None if shown.call != 0 => return None,
-        None => (unrecorded(lane, depth, shown.since), View::plain(plan, shown.bits, poll.since)),
+        None => (unrecorded(lane, depth, shown.since), View::plain(plan, shown.kind.bits(), poll.since)),
     };
     let view = View { poll: Some(poll), ..view };
     let view = if record.is_none() { View { parent: below(lane, depth), polls: 1, generation: id.generation, ..view } } else { view };
@@ -60,7 +60,7 @@ fn unrecorded(lane: &Lane, depth: u32, since: u64) -> CallId {
 fn below(lane: &'static Lane, depth: u32) -> Option<CallId> {
     let (at, shown) = lane.polls().find(|(at, _)| *at < depth)?;
     match shown.record() {
-        Some(record) if shown.plan == 0 => record.parent(),
+        Some(record) if shown.kind.plan() == 0 => record.parent(),
         Some(_) => CallId::of(shown.call),
         None => Some(unrecorded(lane, at, shown.since)),
     }

@@ -23,11 +23,13 @@ pub(crate) struct CallId {
 
 impl CallId {
     /// As one number, for snapshots and reports; never 0.
+    #[inline]
     pub(crate) fn number(self) -> u64 {
         u64::from(self.generation) << 32 | u64::from(self.place)
     }
 
     /// The call of a number; `None` for 0.
+    #[inline]
     pub(crate) fn of(number: u64) -> Option<Self> {
         (number != 0).then_some(Self { place: number as u32, generation: (number >> 32) as u32 })
     }
@@ -102,15 +104,18 @@ impl Record {
         }
     }
 
+    #[inline]
     pub(super) fn place(&self) -> u32 {
         self.place
     }
 
     /// The next free record, from 1; of a free record.
+    #[inline]
     pub(super) fn next(&self) -> u32 {
         self.parent.load(Relaxed) as u32
     }
 
+    #[inline]
     pub(super) fn set_next(&self, next: u32) {
         self.parent.store(u64::from(next), Relaxed);
     }
@@ -212,6 +217,7 @@ impl Record {
         self.plan.load(Relaxed)
     }
 
+    #[inline]
     pub(crate) fn started(&self) -> Tick {
         Tick::from_nanos(self.started.load(Relaxed))
     }
@@ -222,6 +228,7 @@ impl Record {
     }
 
     /// The call that this one was made in; a link stands for the call that it was taken from.
+    #[inline]
     pub(crate) fn parent(&self) -> Option<CallId> {
         CallId::of(self.parent.load(Relaxed))
     }
@@ -353,7 +360,13 @@ impl Record {
 
 /// When the plan's limits pass for a call that began then: its warning, and its deadline unless that is its caller's.
 pub(super) fn limits(plan: &Plan, bits: u32, started: Tick) -> (Tick, Tick) {
+    let warn = after(plan.warn, bits, started);
+    (warn, if bits & INHERITED != 0 { Tick::NEVER } else { after(plan.limit, bits, started) })
+}
+
+/// So many nanoseconds after the beginning of a call.
+#[inline]
+pub(super) fn after(nanos: u64, bits: u32, started: Tick) -> Tick {
     let gap = if bits & COARSE != 0 { coarse::longest_gap() } else { 0 };
-    let at = |after: u64| Tick::from_nanos(started.as_nanos().saturating_add(gap).saturating_add(after));
-    (at(plan.warn), if bits & INHERITED != 0 { Tick::NEVER } else { at(plan.limit) })
+    Tick::from_nanos(started.as_nanos().saturating_add(gap).saturating_add(nanos))
 }

@@ -3,43 +3,41 @@
 use std::sync::Arc;
 use std::task::Waker;
 
-use super::lane::Here;
-use super::record::{CallId, Entry, LINK, limits};
+use super::lane::Inside;
+use super::plan::Plan;
+use super::record::{CallId, Entry, LINK, after};
 use super::table::{self, Ticket, running};
 use super::terms::Terms;
 use crate::clock::Tick;
 
-/// The record of the call of frame `at`, which has none. `None` where the table is full.
+/// The record of the call of this frame, which has none; `soonest` says when something is first due under a plan. `None` where the table is full.
 #[inline]
-pub(crate) fn register(here: Here, at: u32, waker: Option<Waker>) -> Option<Ticket> {
-    let shown = here.shown(at);
-    let plan = shown.plan()?;
-    let started = Tick::from_nanos(shown.since);
-    let parent = if at > 1 { caller(here, at - 1) } else { None };
-    let ticket = Ticket::take(here, &Entry { plan: shown.plan, parent, started, due: shown.due, bits: shown.bits }, waker)?;
+pub(crate) fn register(inside: Inside, soonest: impl FnOnce(u32) -> u64, waker: Option<Waker>) -> Option<Ticket> {
+    let shown = inside.shown();
+    let (plan, bits, started) = (shown.kind.plan(), shown.kind.bits(), Tick::from_nanos(shown.since));
+    let parent = inside.outer().and_then(caller);
+    let ticket = Ticket::take(inside.here(), &Entry { plan, parent, started, due: shown.due, bits }, waker)?;
     ticket.record().begin_poll();
-    if let Some((flags, incident)) = here.noted(at, shown.since) {
+    if let Some((flags, incident)) = inside.noted(shown.since) {
         ticket.record().take_over(flags, incident);
     }
-    let (warn, deadline) = limits(plan, shown.bits, started);
-    let due = warn.min(deadline);
+    let due = after(soonest(plan), bits, started);
     table::expect(ticket.record(), due, table::soon(due, shown.since));
     Some(ticket)
 }
 
-/// The call of frame `at`: takes its record on its behalf, where it has none yet. It finds it when its poll is over.
-#[cold]
-pub(crate) fn caller(here: Here, at: u32) -> Option<CallId> {
-    if at == 0 {
+/// The call of this frame: takes its record on its behalf, where it has none yet. It finds it when its poll is over.
+pub(crate) fn caller(inside: Inside) -> Option<CallId> {
+    if inside.is_none() {
         return None;
     }
-    if let Some(id) = CallId::of(here.shown(at).call) {
+    if let Some(id) = CallId::of(inside.shown().call) {
         let link = running(id).filter(|record| record.flags() & LINK != 0);
         return link.map_or(Some(id), |link| link.parent());
     }
-    let ticket = register(here, at, None)?;
+    let ticket = register(inside, |plan| Plan::get(plan).map_or(u64::MAX, |plan| plan.soonest), None)?;
     let id = ticket.id();
-    here.set_call(at, id.number());
+    inside.set_call(id.number());
     // The call itself gives it back.
     std::mem::forget(ticket);
     Some(id)

@@ -2,7 +2,9 @@
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
+use super::frame::{AtomicKind, Kind};
 use super::plan::Plan;
+use super::record::COARSE;
 use crate::clock::Tick;
 use crate::coarse;
 use crate::metrics::tally::{self, Shard};
@@ -15,12 +17,14 @@ const UNKNOWN: u64 = u64::MAX;
 
 /// See the module.
 pub(crate) struct Slot {
-    pub(crate) site: &'static Site,
     /// The tick of the coarse time in which a call may go by what is known here: its first call was looked at closely.
     tick: AtomicU64,
-    /// Of the plan, in nanoseconds.
-    limit: AtomicU64,
-    plan: AtomicU32,
+    /// When a call is due that begins at this tick, in nanoseconds.
+    due: AtomicU64,
+    /// Of a call that goes by what is known.
+    kind: AtomicKind,
+    /// [`Plan::soonest`].
+    soonest: AtomicU64,
     /// The edition of the policies that the plan is from.
     edition: AtomicU64,
     /// How long the last measured call took, in nanoseconds.
@@ -33,10 +37,10 @@ pub(crate) struct Slot {
 impl Slot {
     pub(super) fn new(site: &'static Site) -> Self {
         Self {
-            site,
             tick: AtomicU64::new(NEVER),
-            limit: AtomicU64::new(u64::MAX),
-            plan: AtomicU32::new(0),
+            due: AtomicU64::new(u64::MAX),
+            kind: AtomicKind::default(),
+            soonest: AtomicU64::new(u64::MAX),
             edition: AtomicU64::new(u64::MAX),
             sample: AtomicU64::new(UNKNOWN),
             bucket: AtomicU32::new(0),
@@ -50,34 +54,43 @@ impl Slot {
         self.tick.load(Relaxed) == tick
     }
 
+    /// When a call is due that begins at the tick that is known.
     #[inline]
-    pub(crate) fn limit(&self) -> u64 {
-        self.limit.load(Relaxed)
+    pub(crate) fn due(&self) -> u64 {
+        self.due.load(Relaxed)
     }
 
     #[inline]
-    pub(crate) fn plan(&self) -> u32 {
-        self.plan.load(Relaxed)
+    pub(crate) fn kind(&self) -> Kind {
+        self.kind.get()
+    }
+
+    /// When something is first due for a call of this plan, after its beginning.
+    #[inline]
+    pub(crate) fn soonest(&self, plan: u32) -> u64 {
+        if self.kind().plan() == plan { self.soonest.load(Relaxed) } else { Plan::get(plan).map_or(u64::MAX, |plan| plan.soonest) }
     }
 
     /// The plan in force; `None` where no more plans fit.
     pub(crate) fn look_up(&self, site: &'static Site) -> Option<&'static Plan> {
         if self.edition.load(Relaxed) == policy::edition()
-            && let Some(plan) = Plan::get(self.plan())
+            && let Some(plan) = Plan::get(self.kind().plan())
         {
             return Some(plan);
         }
         let (plan, edition) = Plan::of(site)?;
         self.tick.store(NEVER, Relaxed);
-        self.limit.store(plan.limit, Relaxed);
-        self.plan.store(plan.number, Relaxed);
+        self.kind.set(Kind::new(plan.number, COARSE));
+        self.soonest.store(plan.soonest, Relaxed);
         self.edition.store(edition, Relaxed);
         Some(plan)
     }
 
-    /// A call is looked at closely; those that follow in the same tick may go by it, where `plain`.
-    pub(crate) fn trust(&self, tick: u64, plain: bool) {
-        self.tick.store(if plain && tick != 0 && self.limit() > coarse::FAR { tick } else { NEVER }, Relaxed);
+    /// A call under the plan in force is looked at closely; those that follow in the same tick may go by it, where `plain`, once one was measured.
+    pub(crate) fn trust(&self, plan: &Plan, tick: u64, plain: bool) {
+        let known = plain && tick != 0 && plan.limit > coarse::FAR && self.sample().is_some();
+        self.due.store(tick.saturating_add(plan.limit), Relaxed);
+        self.tick.store(if known { tick } else { NEVER }, Relaxed);
     }
 
     /// How long the last measured call took, in nanoseconds.
@@ -93,11 +106,9 @@ impl Slot {
         self.sample.store(nanos, Relaxed);
     }
 
-    /// A call has ended well at this tick that took as long as the last measured one; `false` where none was.
+    /// A call has ended well at this tick that took as long as the last measured one; at least one was.
     #[inline]
-    pub(crate) fn count(&self, tick: u64) -> bool {
-        let Some(nanos) = self.sample() else { return false };
-        self.calls.finish_alone(Tick::from_nanos(tick), nanos, self.bucket.load(Relaxed));
-        true
+    pub(crate) fn count(&self, tick: u64) {
+        self.calls.finish_alone(Tick::from_nanos(tick), self.sample.load(Relaxed), self.bucket.load(Relaxed));
     }
 }

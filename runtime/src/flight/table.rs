@@ -108,12 +108,19 @@ impl Ticket {
     /// Takes a record of `lane` into use. `None` when the table is full.
     #[inline]
     pub(crate) fn take(lane: Here, entry: &Entry, waker: Option<Waker>) -> Option<Self> {
-        let place = lane.take()?;
-        let record = record(place)?;
-        lane.set_free(record.next());
-        // SAFETY: the record stood in the list of free ones, which its lane alone takes from, and does not any more.
+        let record = match lane.spare() {
+            Some(spare) => spare,
+            None => Self::listed(lane)?,
+        };
+        // SAFETY: the record stood among the spares or in the list of free ones, which its lane alone takes from, and does not any more.
         unsafe { record.open(entry, waker) };
         Some(Self(record))
+    }
+
+    fn listed(lane: Here) -> Option<&'static Record> {
+        let record = record(lane.take()?)?;
+        lane.set_free(record.next());
+        Some(record)
     }
 
     /// Takes a record of this thread.
@@ -131,8 +138,15 @@ impl Ticket {
     /// The ticket of a call whose record was taken on its behalf.
     ///
     /// Only the call itself asks for it, once: two tickets of one call would give its record back twice.
-    pub(super) fn adopt(record: &'static Record) -> Self {
+    #[inline]
+    pub(crate) fn adopt(record: &'static Record) -> Self {
         Self(record)
+    }
+
+    /// Gives the ticket up for its record, for `adopt`.
+    #[inline]
+    pub(crate) fn keep(self) -> &'static Record {
+        std::mem::ManuallyDrop::new(self).0
     }
 
     /// The call's name.
@@ -182,8 +196,10 @@ pub(super) fn give_back(record: &'static Record) {
     let Some(chunk) = Chunk::of(record.place()) else { return };
     match lane::present().filter(|lane| lane.number() == chunk.lane) {
         Some(lane) => {
-            record.set_next(lane.free());
-            lane.set_free(record.place() + 1);
+            if !lane.keep(record) {
+                record.set_next(lane.free());
+                lane.set_free(record.place() + 1);
+            }
         }
         None => lane::numbered(chunk.lane).into_iter().for_each(|lane| lane.freed(record)),
     }

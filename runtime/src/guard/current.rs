@@ -3,25 +3,26 @@
 use std::sync::Arc;
 
 use crate::clock::{Clock, Tick};
-use crate::flight::{self, CallId, Cancel, Entry, Handing, Here, LAYERED, LINK, Limits, OVER, PAUSED, Shown, Terms, Ticket};
+use crate::flight::{
+    self, CallId, Cancel, Entry, Handing, Inside, Kind, LAYERED, LINK, Limits, OVER, PAUSED, Record, Shown, Terms, Ticket,
+};
 use crate::watchdog;
 
 /// The call; `None` outside every guarded call. Gives it a record, so that others can name it.
 pub(super) fn call() -> Option<CallId> {
-    let here = flight::present()?;
-    flight::caller(here, here.depth() - 1)
+    flight::caller(flight::present()?.top())
 }
 
 /// Its terms.
 pub(super) fn terms() -> Option<Arc<Terms>> {
-    let here = flight::present()?;
-    call()?;
-    flight::terms(CallId::of(here.top().call)?)
+    let top = flight::present()?.top();
+    flight::caller(top)?;
+    flight::terms(CallId::of(top.shown().call)?)
 }
 
 /// Its deadline, and the clock that this is told by.
 pub(super) fn deadline() -> Option<(Tick, Clock)> {
-    match flight::present()?.top_due() {
+    match flight::present()?.top().due() {
         0 => {
             let terms = terms()?;
             Some((terms.deadline.as_ref()?.at, terms.clock))
@@ -32,10 +33,9 @@ pub(super) fn deadline() -> Option<(Tick, Clock)> {
 
 /// The request to stop that reaches it.
 pub(super) fn cancel() -> Option<Arc<Cancel>> {
-    let here = flight::present()?;
     // Only calls with layers and links have one; what they show includes their callers'.
     let shows = |shown: Shown| shown.record().filter(|record| record.flags() & LAYERED != 0).map(|_| shown.call);
-    let call = (1..here.depth()).rev().find_map(|at| shows(here.shown(at)))?;
+    let call = std::iter::successors(Some(flight::present()?.top()), |inside| inside.outer()).find_map(|inside| shows(inside.shown()))?;
     flight::terms(CallId::of(call)?)?.cancel.clone()
 }
 
@@ -52,45 +52,42 @@ pub(super) fn link() -> Option<Ticket> {
 pub(super) fn handing() -> Option<Handing> {
     let site = flight::running(call()?)?.plan()?.site;
     // In a task that was carried out of the call, the task is who waits for the work.
-    Some(Handing { caller: CallId::of(flight::present()?.top().call)?, site })
+    Some(Handing { caller: CallId::of(flight::present()?.top().shown().call)?, site })
 }
 
 /// A poll that lasts; it ends with this, also by a panic.
-pub(super) struct Entered {
-    here: Here,
-    at: u32,
-}
+pub(super) struct Entered(Inside);
 
-/// A poll of the call of `ticket` begins.
-pub(super) fn enter(ticket: &Ticket, since: u64) -> Option<Entered> {
+/// A poll of the call of `record` begins.
+#[inline]
+pub(super) fn enter(record: &Record, since: u64) -> Option<Entered> {
     let here = flight::here()?;
-    let record = ticket.record();
     let state = record.state();
-    let call = CallId { generation: state.generation(), ..ticket.id() }.number();
+    let call = CallId { generation: state.generation(), ..record.id() }.number();
     // Of a call that must end the record says something else there.
     let due = if state.bits() & OVER != 0 { 0 } else { record.due() };
-    let shown = Shown { since, due, call, plan: record.plan_number(), bits: state.bits() };
-    Some(Entered { here, at: here.enter(&shown) })
+    let shown = Shown { since, due, call, kind: Kind::new(record.plan_number(), state.bits()) };
+    Some(Entered(here.top().enter(&shown)))
 }
 
-/// Does `poll` as a poll of the call of `ticket`; a panic in it is reported before it goes on.
+/// Does `poll` as a poll of the call of `record`; a panic in it is reported before it goes on.
 #[inline]
-pub(super) fn inside<R>(ticket: &Ticket, since: u64, poll: impl FnOnce() -> R) -> R {
-    let polling = Polling { ticket, _entered: enter(ticket, since) };
-    ticket.record().begin_poll();
+pub(super) fn inside<R>(record: &'static Record, since: u64, poll: impl FnOnce() -> R) -> R {
+    let polling = Polling { record, _entered: enter(record, since) };
+    record.begin_poll();
     let polled = poll();
-    ticket.record().end_poll();
+    record.end_poll();
     polling.over();
     polled
 }
 
 /// A poll of a call with a record. Dropped before it is over, the body has panicked: the record then shows a poll for ever.
-struct Polling<'a> {
-    ticket: &'a Ticket,
+struct Polling {
+    record: &'static Record,
     _entered: Option<Entered>,
 }
 
-impl Polling<'_> {
+impl Polling {
     #[inline]
     fn over(self) {
         let mut this = std::mem::ManuallyDrop::new(self);
@@ -98,17 +95,16 @@ impl Polling<'_> {
     }
 }
 
-impl Drop for Polling<'_> {
+impl Drop for Polling {
     #[cold]
     fn drop(&mut self) {
-        let record = self.ticket.record();
-        watchdog::panicked(self.ticket.id(), record, record.clock().now());
+        watchdog::panicked(self.record.id(), self.record, self.record.clock().now());
     }
 }
 
 impl Drop for Entered {
     #[inline]
     fn drop(&mut self) {
-        self.here.leave(self.at);
+        self.0.leave();
     }
 }

@@ -103,7 +103,7 @@ pub fn carry_blocking<R>(work: impl FnOnce() -> R) -> impl FnOnce() -> R {
     let (link, handing, faults) = (current::link(), current::handing(), Faults::here());
     move || {
         let _working = handing.and_then(|handing| handing.begin());
-        let _entered = link.as_ref().and_then(|link| current::enter(link, waiting::now()));
+        let _entered = link.as_ref().and_then(|link| current::enter(link.record(), waiting::now()));
         faults.during(work)
     }
 }
@@ -113,7 +113,7 @@ impl<F: Future> Future for Carried<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
-        let _entered = this.link.as_ref().and_then(|link| current::enter(link, waiting::now()));
+        let _entered = this.link.as_ref().and_then(|link| current::enter(link.record(), waiting::now()));
         this.faults.during(|| this.future.poll(cx))
     }
 }

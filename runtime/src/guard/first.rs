@@ -14,7 +14,7 @@ use super::waiting::{self, Waiting};
 use crate::clock::{Clock, Tick};
 use crate::coarse;
 use crate::event::Event;
-use crate::flight::{self, BEATS, COARSE, Here, INHERITED, Plan, Shown, Slot};
+use crate::flight::{self, BEATS, Here, INHERITED, Inside, Kind, Plan, Shown, Slot};
 use crate::observe;
 use crate::outcome::Outcome;
 use crate::site::Site;
@@ -32,13 +32,14 @@ pub(super) enum Begun {
 
 /// The first poll of a call without layers. Dropped before it is over, the body has panicked.
 pub(super) struct First {
-    here: Here,
+    inside: Inside,
     slot: &'static Slot,
-    /// When it began, in nanoseconds: a tick of the coarse time, or exactly.
-    began: u64,
-    at: u32,
-    exact: bool,
+    /// The tick of the coarse time in which it began; [`EXACTLY`] where the clock was read.
+    tick: u64,
 }
+
+/// No tick is that one.
+const EXACTLY: u64 = u64::MAX;
 
 /// A call of `site` begins, by what is known from a call that was looked at closely in this tick; `None` where that is not enough.
 #[inline(always)]
@@ -49,25 +50,27 @@ pub(super) fn quickly(site: &'static Site) -> Option<First> {
     if !slot.knows(tick) || unusual() || Clock::here() == Clock::Paused {
         return None;
     }
-    let (own, callers) = (tick.saturating_add(slot.limit()), here.top_due());
-    let due = own.min(callers);
-    if due.saturating_sub(tick) < coarse::FAR {
-        return None;
+    let (caller, inside) = here.shallow()?;
+    let (mut due, mut kind) = (slot.due(), slot.kind());
+    if caller.due() < due {
+        (due, kind) = (caller.due(), kind.with(INHERITED));
+        if due.saturating_sub(tick) < coarse::FAR {
+            return None;
+        }
     }
     slot.calls.start_alone();
-    let bits = COARSE | if callers < own { INHERITED } else { 0 };
-    let at = here.enter(&Shown { since: tick, due, call: 0, plan: slot.plan(), bits });
-    Some(First { here, slot, began: tick, at, exact: false })
+    inside.begin(&Shown { since: tick, due, call: 0, kind });
+    Some(First { inside, slot, tick })
 }
 
 /// A call of `site` begins, and is looked at closely.
-#[cold]
-#[inline(never)]
 pub(super) fn closely(site: &'static Site) -> Begun {
+    // Before the plan is looked up: policies that change after that begin a tick of their own.
+    let tick = coarse::now();
     let Some((plan, slot)) = plan(site) else { return Begun::Off };
     let clock = Clock::here();
     match (flight::here(), slot) {
-        (Some(here), Some(slot)) if plan.plain && clock == Clock::Wall && !unusual() => plainly(plan, here, slot),
+        (Some(here), Some(slot)) if plan.plain && clock == Clock::Wall && !unusual() => plainly(plan, here, slot, tick),
         _ => Begun::Layered(Box::new(Call::begin(plan, clock))),
     }
 }
@@ -90,31 +93,31 @@ fn plan(site: &'static Site) -> Option<(&'static Plan, Option<&'static Slot>)> {
     plan.filter(|plan| plan.policy.enabled.value).map(|plan| (plan, slot))
 }
 
-fn plainly(plan: &'static Plan, here: Here, slot: &'static Slot) -> Begun {
-    let tick = coarse::now();
+fn plainly(plan: &'static Plan, here: Here, slot: &'static Slot, tick: u64) -> Begun {
     if tick == 0 {
         coarse::missed();
     }
     let now = Tick::now();
     let own = now.as_nanos().saturating_add(plan.limit);
     let mut bits = 0;
-    let mut due = here.top_due();
+    let caller = here.top();
+    let mut due = caller.due();
     if due == 0
-        && let Some(caller) = current::terms()
+        && let Some(terms) = current::terms()
     {
-        due = caller.heritable.as_ref().map_or(u64::MAX, |deadline| deadline.at.as_nanos());
+        due = terms.heritable.as_ref().map_or(u64::MAX, |deadline| deadline.at.as_nanos());
         // A caller that does not poll us does not end us either: its deadline is ours to watch.
-        if caller.carried && due <= own {
+        if terms.carried && due <= own {
             return Begun::Layered(Box::new(Call::begin(plan, Clock::Wall)));
         }
-        bits |= if caller.beats { BEATS } else { 0 };
+        bits |= if terms.beats { BEATS } else { 0 };
     }
     bits |= if due <= own { INHERITED } else { 0 };
     let due = if bits & BEATS != 0 { 0 } else { due.min(own) };
-    slot.trust(tick, !observe::each_is_told());
+    slot.trust(plan, tick, !observe::each_is_told());
     observe::began(plan.site, slot.calls, now);
-    let at = here.enter(&Shown { since: now.as_nanos(), due, call: 0, plan: plan.number, bits });
-    Begun::Plain(First { here, slot, began: now.as_nanos(), at, exact: true })
+    let inside = caller.enter(&Shown { since: now.as_nanos(), due, call: 0, kind: Kind::new(plan.number, bits) });
+    Begun::Plain(First { inside, slot, tick: EXACTLY })
 }
 
 /// Whether a fault may be injected into this call: then it is not left to the plain path.
@@ -127,55 +130,56 @@ fn unusual() -> bool {
 }
 
 impl First {
-    /// The body returned at its first poll.
+    /// The body returned at its first poll; whether that is all there is to it.
     #[inline(always)]
-    pub(super) fn end<R, S: Returns<R>>(self, returns: S, returned: R) -> R {
-        let failed = returns.failed(&returned);
-        let call = self.here.leave(self.at);
-        if call == 0 && !failed && !self.exact && coarse::now() == self.began && self.slot.count(self.began) {
+    pub(super) fn quickly(self, failed: bool) -> Result<(), Self> {
+        if self.inside.leave() == 0 && !failed && coarse::now() == self.tick {
+            self.slot.count(self.tick);
             std::mem::forget(self);
-            return returned;
+            return Ok(());
         }
-        self.end_closely(returns, returned, failed)
+        Err(self)
     }
 
+    /// The body returned at its first poll, which is looked at closely.
     #[cold]
     #[inline(never)]
-    fn end_closely<R, S: Returns<R>>(self, returns: S, returned: R, failed: bool) -> R {
-        match self.conclude(failed) {
+    pub(super) fn end<R, S: Returns<R>>(self, returns: S, returned: R) -> R {
+        match self.conclude(returns.failed(&returned)) {
             Some(waiting) => waiting.conclude(returns, Ok(returned)),
             None => returned,
         }
     }
 
     /// Looks at the end closely. `None`: the call is counted, and its value stands.
-    #[cold]
     fn conclude(self, failed: bool) -> Option<Waiting> {
         let this = std::mem::ManuallyDrop::new(self);
+        this.inside.leave();
         let now = Tick::now();
-        let shown = this.here.shown(this.at);
-        if shown.call == 0 && !this.overdue(&shown, now) && shown.bits & BEATS == 0 {
-            let elapsed = this.elapsed(now);
+        let shown = this.inside.shown();
+        if shown.call == 0 && !this.overdue(&shown, now) && shown.kind.bits() & BEATS == 0 {
+            let elapsed = this.elapsed(&shown, now);
             this.slot.measured(elapsed);
             let outcome = if failed { Outcome::Error } else { Outcome::Ok };
-            observe::ended(this.slot.site, this.slot.calls, now, outcome, Duration::from_nanos(elapsed));
+            this.ended(&shown, now, outcome, elapsed);
             return None;
         }
         this.waiting(None)
     }
 
     /// The body waits: the call takes its record. `None` where the table is full.
-    #[inline]
+    #[inline(never)]
     pub(super) fn waits(self, waker: &Waker) -> Option<Waiting> {
         let this = std::mem::ManuallyDrop::new(self);
-        this.here.leave(this.at);
+        this.inside.leave();
         this.waiting(Some(waker))
     }
 
     #[inline]
     fn waiting(&self, waker: Option<&Waker>) -> Option<Waiting> {
-        let call = self.here.shown(self.at).call;
-        let ticket = if call == 0 { flight::register(self.here, self.at, waker.cloned()) } else { flight::adopt(call) };
+        let call = self.inside.shown().call;
+        let ticket =
+            if call == 0 { flight::register(self.inside, |plan| self.slot.soonest(plan), waker.cloned()) } else { flight::adopt(call) };
         let Some(ticket) = ticket else {
             self.lose();
             return None;
@@ -191,20 +195,26 @@ impl First {
     #[cold]
     fn lose(&self) {
         observe::event(&Event::Dropped { what: "call" });
-        let now = Tick::now();
-        observe::ended(self.slot.site, self.slot.calls, now, Outcome::Cancelled, now.since(Tick::from_nanos(self.began)));
+        let (now, shown) = (Tick::now(), self.inside.shown());
+        self.ended(&shown, now, Outcome::Cancelled, now.as_nanos().saturating_sub(shown.since));
+    }
+
+    fn ended(&self, shown: &Shown, now: Tick, outcome: Outcome, elapsed: u64) {
+        if let Some(plan) = shown.plan() {
+            observe::ended(plan.site, self.slot.calls, now, outcome, Duration::from_nanos(elapsed));
+        }
     }
 
     /// Whether the call's own deadline has surely passed.
     fn overdue(&self, shown: &Shown, now: Tick) -> bool {
-        let gap = if self.exact { 0 } else { coarse::longest_gap() };
+        let gap = if self.tick == EXACTLY { 0 } else { coarse::longest_gap() };
         let limit = shown.plan().map_or(u64::MAX, |plan| plan.limit);
-        now.as_nanos() >= self.began.saturating_add(gap).saturating_add(limit)
+        now.as_nanos() >= shown.since.saturating_add(gap).saturating_add(limit)
     }
 
-    fn elapsed(&self, now: Tick) -> u64 {
-        let most = now.as_nanos().saturating_sub(self.began);
-        if self.exact { most } else { waiting::estimate(self.slot.sample(), most) }
+    fn elapsed(&self, shown: &Shown, now: Tick) -> u64 {
+        let most = now.as_nanos().saturating_sub(shown.since);
+        if self.tick == EXACTLY { most } else { waiting::estimate(self.slot.sample(), most) }
     }
 }
 
@@ -212,12 +222,12 @@ impl Drop for First {
     /// The body has panicked.
     #[cold]
     fn drop(&mut self) {
-        flight::caller(self.here, self.at);
-        if let Some(ticket) = flight::adopt(self.here.shown(self.at).call) {
+        flight::caller(self.inside);
+        if let Some(ticket) = flight::adopt(self.inside.shown().call) {
             watchdog::panicked(ticket.id(), ticket.record(), Tick::now());
             // Its poll has not ended: so it is found to have panicked.
             Waiting::new(ticket).left();
         }
-        self.here.leave(self.at);
+        self.inside.leave();
     }
 }

@@ -134,7 +134,7 @@ impl<F: Future> Future for Task<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
-        let _entered = this.ticket.as_ref().and_then(|ticket| current::enter(ticket, waiting::now()));
+        let _entered = this.ticket.as_ref().and_then(|ticket| current::enter(ticket.record(), waiting::now()));
         let record = this.ticket.as_ref().map(Ticket::record);
         if let Some(record) = record {
             record.begin_poll();

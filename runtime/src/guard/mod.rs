@@ -7,7 +7,7 @@
 //! [`call`] makes one attempt, [`call_again`] as many as the policy allows, [`fall_back`] is the layer around either.
 //!
 //! Most calls have a limit and no other layer: `first` is their first poll, `waiting` what follows if they wait. `call` (the file) is a call
-//! with layers while it runs, `admission` what it must pass. `current` is the call that the running code belongs to, for what a body asks.
+//! with layers while it runs, `admission` what it must pass. `stage` is how far a future has come. `current` is the call that the running code belongs to, for what a body asks.
 
 mod admission;
 mod again;
@@ -25,6 +25,7 @@ mod isolate;
 mod limits;
 mod poll;
 mod returned;
+mod stage;
 mod verdict;
 mod waiting;
 
@@ -40,13 +41,15 @@ pub use returned::{
     By, Calling, Lifting, Returned, Returns, Value, lift, makes_alone, makes_or_else, reads_alone, reads_made, reads_or_else,
 };
 
-use crate::site::Site;
+use crate::site::Sited;
 
-/// Runs `body` once under the guard of `site`.
-pub fn call<F, S>(site: &'static Site, returns: S, body: F) -> Guarded<F, S>
+/// Runs `body` once under the guard of the site of `H`.
+#[inline]
+pub fn call<H, F, S>(returns: S, body: F) -> Guarded<H, F, S>
 where
+    H: Sited,
     F: Future,
     S: Returns<F::Output>,
 {
-    Guarded::new(site, returns, body)
+    Guarded::new(returns, body)
 }

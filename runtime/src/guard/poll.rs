@@ -70,7 +70,7 @@ impl Call {
         // Stays up when the body panics: that is how `drop` knows.
         self.polling = true;
         let polled = match &ticket {
-            Some(ticket) => current::inside(ticket, waiting::now(), || self.poll_body(body, cx)),
+            Some(ticket) => current::inside(ticket.record(), waiting::now(), || self.poll_body(body, cx)),
             None => self.poll_body(body, cx),
         };
         self.polling = false;

@@ -10,7 +10,7 @@ use super::returned::Returns;
 use super::verdict::{self, outcome_of};
 use crate::clock::Tick;
 use crate::coarse;
-use crate::flight::{self, BEATS, COARSE, OVER, Plan, Slot, Ticket};
+use crate::flight::{self, BEATS, COARSE, OVER, Record, Ticket};
 use crate::observe;
 use crate::outcome::{Outcome, TimeoutError};
 use crate::policy::OnLate;
@@ -20,45 +20,56 @@ use crate::watchdog::{self, Expiry};
 /// See the module.
 pub(super) struct Waiting(Ticket);
 
+/// Polls the body of the call of `record`; `Err`: the call must end.
+#[inline]
+pub(super) fn poll<F: Future>(record: &'static Record, body: Pin<&mut F>, cx: &mut task::Context<'_>) -> Poll<Result<F::Output, Expiry>> {
+    if let Some(expiry) = watchdog::expiry(record.flags()) {
+        return Poll::Ready(Err(expiry));
+    }
+    let polled = current::inside(record, now(), || body.poll(cx));
+    if polled.is_pending() {
+        record.wait(cx.waker());
+    }
+    polled.map(Ok)
+}
+
 impl Waiting {
     #[inline]
     pub(super) fn new(ticket: Ticket) -> Self {
         Self(ticket)
     }
 
-    /// Polls the body; `Err`: the call must end.
     #[inline]
-    pub(super) fn poll<F: Future>(&self, body: Pin<&mut F>, cx: &mut task::Context<'_>) -> Poll<Result<F::Output, Expiry>> {
-        let record = self.0.record();
-        if record.flags() & OVER != 0
-            && let Some(expiry) = watchdog::expiry(record.flags())
-        {
-            return Poll::Ready(Err(expiry));
-        }
-        let polled = current::inside(&self.0, now(), || body.poll(cx));
-        if polled.is_pending() {
-            record.wait(cx.waker());
-        }
-        polled.map(Ok)
+    pub(super) fn into_ticket(self) -> Ticket {
+        self.0
     }
 
     /// The body returned, or the call must end.
     #[inline]
-    pub(super) fn end<R, S: Returns<R>>(self, returns: S, ended: Result<R, Expiry>) -> R {
+    pub(super) fn end<R, S: Returns<R>>(self, site: &'static Site, returns: S, ended: Result<R, Expiry>) -> R {
         match ended {
-            Ok(returned) if !returns.failed(&returned) && self.quickly() => returned,
+            Ok(returned) if !returns.failed(&returned) => match self.quickly(site) {
+                Ok(()) => returned,
+                Err(this) => this.conclude(returns, Ok(returned)),
+            },
             ended => self.conclude(returns, ended),
         }
     }
 
     /// Counts a call that began in this tick and went well.
-    #[inline]
-    fn quickly(&self) -> bool {
+    #[inline(never)]
+    fn quickly(self, site: &'static Site) -> Result<(), Self> {
         let record = self.0.record();
         let began = record.started().as_nanos();
-        record.flags() & (OVER | COARSE | BEATS) == COARSE
+        if record.flags() & (OVER | COARSE | BEATS) == COARSE
             && coarse::now() == began
-            && slot(record.plan_number()).is_some_and(|slot| slot.count(began))
+            && let Some(slot) = flight::present().and_then(|here| here.slot(site))
+            && slot.sample().is_some()
+        {
+            slot.count(began);
+            return Ok(());
+        }
+        Err(self)
     }
 
     /// The call is over: judged by the clock, because the deadline decides.
@@ -114,11 +125,6 @@ pub(super) fn now() -> u64 {
 fn exactly() -> u64 {
     coarse::missed();
     Tick::now().as_nanos()
-}
-
-#[inline]
-fn slot(plan: u32) -> Option<&'static Slot> {
-    flight::present()?.slot(Plan::get(plan)?.site)
 }
 
 fn count(site: &'static Site, started: Tick, coarsely: bool, outcome: Outcome, now: Tick) {

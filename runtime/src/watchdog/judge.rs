@@ -13,6 +13,7 @@ pub(crate) enum Expiry {
 }
 
 /// Why a call whose flags these are must end; `None` where it need not.
+#[inline]
 pub(crate) fn expiry(flags: u32) -> Option<Expiry> {
     match () {
         () if flags & FIRED != 0 => Some(Expiry::Limit),

@@ -55,6 +55,7 @@ pub struct Lone;
 macro_rules! reads_result {
     ($rule:ident, [$($bound:tt)*], $error:ident => $source:expr) => {
         impl<T, E: $($bound)*> Reads<Result<T, E>> for $rule {
+            #[inline]
             fn failed(self, returned: &Result<T, E>) -> bool {
                 returned.is_err()
             }
