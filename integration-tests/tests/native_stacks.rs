@@ -1,7 +1,8 @@
 //! A body that computes in libtorch: its native stack leads from the kernel back to the guarded function, whatever the kernel does with
 //! registers, threads and hand-written code.
 //!
-//! Among the tests it is captured a few times; `cargo xtask stacks` sets `BACKSTOP_STACKS_CAPTURES`.
+//! Among the tests it is captured a few times, by whatever machine; `cargo xtask stacks` sets `BACKSTOP_STACKS_CAPTURES`, and then each
+//! capture that got no answer counts against the 99.9 %, unless `BACKSTOP_STACKS_LOADED` is set.
 #![cfg(all(target_os = "linux", target_arch = "x86_64", not(feature = "disable-decorators")))]
 
 use std::hint::black_box;
@@ -40,7 +41,14 @@ fn shows(thread: &ThreadState, function: &str) -> bool {
 
 #[test]
 fn a_multiplication_in_libtorch_gives_its_stack() {
-    let captures = std::env::var("BACKSTOP_STACKS_CAPTURES").ok().and_then(|captures| captures.parse().ok()).unwrap_or(20_u64);
+    let asked = std::env::var("BACKSTOP_STACKS_CAPTURES").ok().and_then(|captures| captures.parse().ok());
+    let captures = asked.unwrap_or(20_u64);
+    // Of so many hundred; a machine with no time gives a running thread no chance to answer.
+    let may_be_silent = match asked {
+        Some(_) if std::env::var_os("BACKSTOP_STACKS_LOADED").is_none() => 0,
+        Some(_) => 5,
+        None => 50,
+    };
     let multiplying = std::thread::Builder::new().name("multiplying".to_owned());
     let multiplying = multiplying.spawn(|| tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(multiplies())).unwrap();
     while victim(backstop::threads()).is_none_or(|thread| !shows(&thread, "multiply_until_told")) {
@@ -48,6 +56,7 @@ fn a_multiplication_in_libtorch_gives_its_stack() {
     }
     let (mut found, mut asleep, mut silent, mut in_libtorch) = (0, 0, 0, 0);
     for _ in 0..captures {
+        // Nobody has answered within the second that all threads may take together.
         let Some(thread) = victim(backstop::threads()) else {
             silent += 1;
             continue;
@@ -62,6 +71,7 @@ fn a_multiplication_in_libtorch_gives_its_stack() {
     multiplying.join().unwrap().unwrap();
     println!("| libtorch matmul | {captures} | {found} | - | {asleep} | {signal} | 0 | {silent} | 0 | - | - | 0 | 0 | - |");
     assert!(in_libtorch > 0, "it computes in libtorch");
-    assert!(found + silent + 1 + captures / 1000 >= captures, "{found} of {captures}, {silent} without an answer");
-    assert!(silent * 2 <= captures, "{silent} of {captures} got no answer");
+    let excused = silent.min(captures * may_be_silent / 100);
+    let lost = (captures / 1000).max(u64::from(asked.is_none()));
+    assert!(found + excused + lost >= captures, "{found} of {captures}, {silent} without an answer");
 }
