@@ -93,10 +93,13 @@ fn alerts_use_metrics_that_exist_and_are_explained_one_by_one() {
     assert!(names.len() > 8);
 }
 
+fn dashboard() -> Value {
+    serde_json::from_str(&page("operations/backstop.dashboard.json")).expect("the dashboard is JSON")
+}
+
 #[test]
 fn the_dashboard_shows_every_metric_and_no_other() {
-    let text = page("operations/backstop.dashboard.json");
-    let dashboard: Value = serde_json::from_str(&text).expect("the dashboard is JSON");
+    let dashboard = dashboard();
     let panels = dashboard["panels"].as_array().expect("panels");
     let targets = panels.iter().flat_map(|panel| panel["targets"].as_array().into_iter().flatten());
     let annotations = dashboard["annotations"]["list"].as_array().expect("annotations").iter();
@@ -108,6 +111,30 @@ fn the_dashboard_shows_every_metric_and_no_other() {
     }
     let ids: BTreeSet<u64> = panels.iter().map(|panel| panel["id"].as_u64().expect("an id")).collect();
     assert_eq!(ids.len(), panels.len(), "each panel has an id of its own");
+}
+
+/// The words in a list of the code's.
+fn words_of(code: &str, list: &str) -> BTreeSet<String> {
+    let list = code.split(&format!("{list}:")).nth(1).and_then(|rest| rest.split_once("= [")).expect("the list");
+    let words = list.1.split_once(']').expect("its end").0;
+    words.split('"').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+#[test]
+fn what_was_dropped_is_told_by_the_words_of_the_code_and_held_back_findings_have_a_panel() {
+    let known = words_of(&read(&workspace().join("runtime/src/metrics/names.rs")), "DROPPED_WHAT");
+    let metrics = page("reference/metrics.md");
+    let row = metrics.lines().find(|line| line.starts_with("| `what` |")).expect("a row about `what`");
+    assert!(known.contains("finding") && known.iter().all(|what| row.contains(&format!("`{what}`"))), "{known:?}");
+    let dashboard = dashboard();
+    let targets =
+        dashboard["panels"].as_array().expect("panels").iter().flat_map(|panel| panel["targets"].as_array().into_iter().flatten());
+    let panels: Vec<&str> = targets.map(|target| target["expr"].as_str().expect("a query")).collect();
+    let queries = panels.join("\n") + &page("operations/backstop.rules.yml");
+    for what in ["what=\"", "what!=\"", "what=~\""].iter().flat_map(|label| after(&queries, label, |c| word(c) || c == '|')) {
+        assert!(what.split('|').all(|what| known.contains(what)), "nothing is dropped as {what}");
+    }
+    assert!(panels.iter().any(|query| query.contains("backstop_dropped_total{") && query.contains("what=\"finding\"")));
 }
 
 #[test]

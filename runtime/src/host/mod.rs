@@ -15,7 +15,7 @@ mod procfs;
 pub(crate) mod testing;
 mod withheld;
 
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -203,9 +203,27 @@ fn gather(suspect: &Suspect<'_>) -> Evidence {
     }
 }
 
+/// How often the reporter came round, at [`ROUND`]s; and what of that the watchdog saw when it was last in time.
+static ROUNDS: AtomicU64 = AtomicU64::new(0);
+static SEEN_ROUNDS: AtomicU64 = AtomicU64::new(0);
+/// How often the reporter calls [`came_round`].
+pub(crate) const ROUND: Duration = Duration::from_millis(500);
+
+/// The reporter comes round: the process runs.
+pub(crate) fn came_round() {
+    ROUNDS.fetch_add(1, Relaxed);
+}
+
+/// How long the reporter went on since the watchdog was last in time, at the least: a round may begin right after that, and one right now.
+fn went_on() -> Duration {
+    let rounds = ROUNDS.load(Relaxed).saturating_sub(SEEN_ROUNDS.load(Relaxed));
+    ROUND * u32::try_from(rounds.saturating_sub(1)).unwrap_or(u32::MAX)
+}
+
 /// The watchdog should have looked at `due`, and looks only now; why, if it is late.
 pub(crate) fn missed(due: Tick, now: Tick) -> Option<(Duration, Cause)> {
     if now.since(due) < judge::NOISE {
+        SEEN_ROUNDS.store(ROUNDS.load(Relaxed), Relaxed);
         return None;
     }
     let (own, tids) = (procfs::own_times(), tids());
@@ -214,7 +232,8 @@ pub(crate) fn missed(due: Tick, now: Tick) -> Option<(Duration, Cause)> {
     let busiest = times.iter().filter_map(|(tid, times)| Some(times.since(past.last(*tid)?).on_cpu)).max();
     let own = own.zip(past.last(OWN)).map(|(own, before)| own.since(before));
     let lag = now.since(due);
-    let gap = past.missed(due, now, || past::cause(lag, own, busiest))?;
+    let other = busiest.max(Some(went_on()));
+    let gap = past.missed(due, now, || past::cause(lag, own, other))?;
     Some((lag, gap.cause))
 }
 

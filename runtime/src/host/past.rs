@@ -47,13 +47,13 @@ pub(crate) enum Cause {
     Suspended,
 }
 
-/// Why the watchdog was `lag` late, from its own times and those of the busiest other thread since it looked last.
-pub(super) fn cause(lag: Duration, own: Option<Times>, busiest: Option<Duration>) -> Cause {
+/// Why the watchdog was `lag` late, from its own times since it looked last, and how long another thread went on meanwhile.
+pub(super) fn cause(lag: Duration, own: Option<Times>, other: Option<Duration>) -> Cause {
     match own {
         Some(own) if own.waited * 2 >= lag => Cause::Starved,
         Some(own) if own.on_cpu * 2 >= lag => Cause::Itself,
-        // The rest of the process went on: the watchdog waited for a disk, or for memory.
-        Some(_) if busiest.is_some_and(|busiest| busiest * 2 > lag) => Cause::Itself,
+        // The rest of the process went on: the watchdog waited for a disk, for memory, or in code of the application that it woke.
+        Some(_) if other.is_some_and(|other| other * 2 > lag) => Cause::Itself,
         _ => Cause::Stopped,
     }
 }

@@ -27,7 +27,7 @@ use crate::policy::{self, Severity, Watch};
 use crate::site::{Site, sites};
 
 /// How often the policy file is looked at; metrics are handed over every second time.
-const BEAT: Duration = Duration::from_millis(500);
+const BEAT: Duration = host::ROUND;
 /// What the process is not given is read every fourth time.
 const READ_WITHHELD: u64 = 4;
 /// How long a flush, or the end of the process, waits for the native stacks of all reports; a small part of that on a machine with time.
@@ -103,6 +103,7 @@ impl Reporter {
 
     fn beat(&mut self) {
         let now = Tick::now();
+        host::came_round();
         if self.overseer.look(beat::WATCHDOG.silence(now)) {
             self.report(reserve(), oversee::finding(now));
         }

@@ -1,15 +1,21 @@
-//! Who watches the watchdog? A reporter that is really stuck, in the log of a program that hangs.
+//! Who watches the watchdog? A reporter that is really stuck, in the log of a program that hangs, and a watchdog that is stuck in a program's
+//! waker.
 
 use std::fs;
 use std::io;
 use std::path::PathBuf;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Wake};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use backstop::{Blame, Incident, IncidentKind, timeout_async};
 use tracing::{Metadata, Subscriber, span};
 
 use crate::child;
+use crate::common::wait_for;
 
 /// Long enough for any machine; nothing here waits that long.
 const LONG: Duration = Duration::from_secs(120);
@@ -64,6 +70,10 @@ fn get_stuck(policies: &str) -> backstop::Backstop {
     installed
 }
 
+fn late() -> Vec<Incident> {
+    backstop::incidents().into_iter().filter(|incident: &Incident| incident.kind == IncidentKind::WatchdogLate).collect()
+}
+
 /// The reports of a process that has ended.
 fn reports(pid: u32) -> Vec<String> {
     let files = fs::read_dir(folder(pid).join("reports")).unwrap().map(|entry| entry.unwrap().path());
@@ -76,13 +86,8 @@ fn reports(pid: u32) -> Vec<String> {
 fn a_reporter_that_is_stuck_in_the_log_is_reported_by_somebody_else() {
     if child::is(&a_reporter_that_is_stuck_in_the_log_is_reported_by_somebody_else) {
         let installed = get_stuck("");
-        let late = || backstop::incidents().into_iter().find(|incident: &Incident| incident.kind == IncidentKind::WatchdogLate);
-        let began = Instant::now();
-        while late().is_none() {
-            assert!(began.elapsed() < LONG, "nobody reports it");
-            thread::sleep(Duration::from_millis(50));
-        }
-        let late = late().unwrap();
+        wait_for("a report", || !late().is_empty());
+        let late = late().remove(0);
         assert!(late.verdict.blame == Blame::Code && late.to_string().contains("the reporter is stuck"), "{late}");
         assert!(!installed.flush(Duration::from_millis(100)), "it is still stuck");
         std::process::exit(0);
@@ -113,4 +118,42 @@ fn a_reporter_that_is_stuck_does_not_keep_a_dead_process_alive() {
     #[cfg(unix)]
     assert_eq!(std::os::unix::process::ExitStatusExt::signal(&output.status), Some(6), "{}", child::told(&output));
     assert!(reports(pid).iter().any(|report| report.contains("runtime_stalled") && report.contains("`stuck.blocks` on ")));
+}
+
+/// Wakes a task that does not let itself be woken: the executor of a program that hangs.
+#[derive(Default)]
+struct Hangs {
+    enough: AtomicBool,
+}
+
+impl Wake for Hangs {
+    fn wake(self: Arc<Self>) {
+        while !self.enough.load(Ordering::Acquire) {
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+#[test]
+fn a_watchdog_that_is_stuck_is_reported_by_the_reporter_and_does_not_blame_the_host() {
+    child::alone(|| {
+        let hangs = Arc::<Hangs>::default();
+        let mut call = pin!(waits());
+        assert!(call.as_mut().poll(&mut Context::from_waker(&Arc::clone(&hangs).into())).is_pending());
+        wait_for("the reporter to notice", || !late().is_empty());
+        let silent = late().remove(0);
+        assert!(
+            silent.elapsed >= Duration::from_secs(2) && silent.cause.starts_with("the watchdog's thread does not come round"),
+            "{silent}"
+        );
+        assert_eq!(silent.verdict.blame, Blame::Unknown, "{silent}");
+        // What comes within a second of it would share its report.
+        thread::sleep(Duration::from_millis(1500));
+        hangs.enough.store(true, Ordering::Release);
+        wait_for("the watchdog to go on", || late().len() == 2);
+        let itself = late().into_iter().find(|incident| incident.id != silent.id).unwrap();
+        assert_eq!(itself.verdict.blame, Blame::Code, "{itself}");
+        assert!(itself.cause.starts_with("the watchdog was busy or blocked itself"), "{itself}");
+        assert!(call.as_mut().poll(&mut Context::from_waker(&hangs.into())).is_ready(), "the deadline decides all the same");
+    });
 }
