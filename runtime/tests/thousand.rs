@@ -3,6 +3,8 @@
 // Real seconds, in which libtorch has no part: they are spent once, without it.
 #![cfg(not(feature = "tch"))]
 
+mod common;
+
 use std::collections::BTreeSet;
 use std::fmt;
 use std::future::pending;
@@ -14,9 +16,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use backstop::timeout_async;
+use common::log::Reports;
 use tokio::task::spawn_blocking;
 use tracing::field::{Field, Visit};
-use tracing::{Metadata, Subscriber, span};
 
 type Call = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
 /// A function's name and a call of it.
@@ -32,8 +34,6 @@ static RELEASED: AtomicBool = AtomicBool::new(false);
 /// Never released: whoever waits for it deadlocks.
 static LOCK: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
-struct Reports;
-
 struct Name<'a>(&'a mut BTreeSet<String>);
 
 impl Visit for Name<'_> {
@@ -47,23 +47,9 @@ impl Visit for Name<'_> {
     fn record_debug(&mut self, _: &Field, _: &dyn fmt::Debug) {}
 }
 
-impl Subscriber for Reports {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.target() == "backstop::incident"
-    }
-
-    fn event(&self, event: &tracing::Event<'_>) {
-        event.record(&mut Name(&mut REPORTED.lock().unwrap_or_else(PoisonError::into_inner)));
-    }
-
-    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
-        span::Id::from_u64(1)
-    }
-
-    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
-    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
-    fn enter(&self, _: &span::Id) {}
-    fn exit(&self, _: &span::Id) {}
+/// Whom the report is about.
+fn note(report: &tracing::Event<'_>) {
+    report.record(&mut Name(&mut REPORTED.lock().unwrap_or_else(PoisonError::into_inner)));
 }
 
 fn block() {
@@ -171,7 +157,7 @@ async fn wait_for(what: &str, mut done: impl FnMut() -> bool) {
 
 #[test]
 fn fifty_of_a_thousand_functions_stall_in_every_way_and_the_others_do_not_notice() {
-    tracing::subscriber::set_global_default(Reports).unwrap();
+    tracing::subscriber::set_global_default(Reports(note)).unwrap();
     let stalling = stalling();
     assert_eq!((stalling.len(), HEALTHY.concat().len()), (50, 950));
     // Ten workers are held for good; the others have what they had before.

@@ -1,6 +1,7 @@
 //! What several test files need.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub mod log;
 pub mod park;
 pub mod schema;
 pub mod step;

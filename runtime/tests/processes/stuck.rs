@@ -12,35 +12,13 @@ use std::thread;
 use std::time::Duration;
 
 use backstop::{Blame, Incident, IncidentKind, timeout_async};
-use tracing::{Metadata, Subscriber, span};
 
 use crate::child;
+use crate::common::log::Reports;
 use crate::common::wait_for;
 
 /// Long enough for any machine; nothing here waits that long.
 const LONG: Duration = Duration::from_secs(120);
-
-/// A log that never comes back from a report.
-struct Stuck;
-
-impl Subscriber for Stuck {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.target() == "backstop::incident"
-    }
-
-    fn event(&self, _: &tracing::Event<'_>) {
-        thread::sleep(LONG);
-    }
-
-    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
-        span::Id::from_u64(1)
-    }
-
-    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
-    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
-    fn enter(&self, _: &span::Id) {}
-    fn exit(&self, _: &span::Id) {}
-}
 
 #[timeout_async(millis = 100, name = "stuck.waits")]
 async fn waits() -> io::Result<()> {
@@ -59,7 +37,8 @@ fn folder(pid: u32) -> PathBuf {
 
 /// Installs `policies`, and has the reporter get stuck.
 fn get_stuck(policies: &str) -> backstop::Backstop {
-    tracing::subscriber::set_global_default(Stuck).unwrap();
+    // A log that never comes back from a report.
+    tracing::subscriber::set_global_default(Reports(|_: &tracing::Event<'_>| thread::sleep(LONG))).unwrap();
     let folder = folder(std::process::id());
     fs::create_dir_all(&folder).unwrap();
     fs::write(folder.join("policies.toml"), policies).unwrap();
