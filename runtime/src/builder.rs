@@ -71,7 +71,10 @@ impl Builder {
         self
     }
 
-    /// Puts the flight recorder down whenever a thread panics, at most once in ten seconds; the panic waits for that, up to two seconds.
+    /// Puts the flight recorder down whenever a thread panics, at most once in ten seconds.
+    ///
+    /// The panic waits for that, and with it the thread: some ten milliseconds, more where native stacks take longer (0.3 s at most), and two
+    /// seconds where the reporter gets no CPU or is stuck in the program's log.
     ///
     /// The panic hook that is set when [`install`](Self::install) is called runs first; the text of the panic is not in the dump.
     pub fn dump_on_panic(mut self) -> Self {

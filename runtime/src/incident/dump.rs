@@ -12,6 +12,8 @@ use crate::flight::{self, RuntimeState, Tree};
 
 /// How long a dump waits for names and lines in native stacks.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// The same while a panic waits for the dump.
+const HASTE: Duration = Duration::from_millis(300);
 /// So far back a dump tells what was withheld from the process.
 const MINUTE: Duration = Duration::from_secs(60);
 /// So many dumps are kept in a folder.
@@ -89,7 +91,7 @@ pub fn dump() -> Dump {
 impl Dump {
     pub(super) fn make(reason: DumpReason) -> Self {
         let now = Tick::now();
-        let (threads, threads_left_out) = threads::all(PATIENCE);
+        let (threads, threads_left_out) = threads::all(if matches!(reason, DumpReason::Panic(_)) { HASTE } else { PATIENCE });
         Self {
             reason,
             time: SystemTime::now(),

@@ -12,6 +12,8 @@ use crate::host::{self, Withheld};
 pub struct SystemState {
     /// The CPUs that this process may use.
     pub cpus: Option<usize>,
+    /// The CPUs of the host, which its load is to be compared with.
+    pub host_cpus: Option<usize>,
     /// The load average over 1, 5 and 15 minutes.
     pub load: Option<[f64; 3]>,
     /// The host's memory in bytes.
@@ -60,6 +62,7 @@ impl SystemState {
     }
 
     fn read_host(&mut self) {
+        self.host_cpus = text("/sys/devices/system/cpu/online").and_then(|text| listed(&text));
         self.load = text("/proc/loadavg").and_then(|text| load(&text));
         let memory = text("/proc/meminfo").unwrap_or_default();
         self.memory_total = kibibytes(&memory, "MemTotal:");
@@ -79,7 +82,7 @@ impl SystemState {
 
     /// What about the host makes every program slow, in words; `None` on a healthy one.
     pub(super) fn starved(&self) -> Option<String> {
-        if let (Some([load, ..]), Some(cpus)) = (self.load, self.cpus)
+        if let (Some([load, ..]), Some(cpus)) = (self.load, self.host_cpus.or(self.cpus))
             && load > 4.0 * f64::from(u32::try_from(cpus).unwrap_or(u32::MAX))
         {
             return Some(format!("load {load:.1} on {cpus} CPUs"));
@@ -102,6 +105,15 @@ fn text(path: &str) -> Option<String> {
 fn load(text: &str) -> Option<[f64; 3]> {
     let mut numbers = text.split(' ').map(str::parse);
     Some([numbers.next()?.ok()?, numbers.next()?.ok()?, numbers.next()?.ok()?])
+}
+
+/// How many numbers are in a list like `0-3,8`.
+fn listed(text: &str) -> Option<usize> {
+    let count = |range: &str| -> Option<usize> {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        Some(last.parse::<usize>().ok()?.checked_sub(first.parse().ok()?)? + 1)
+    };
+    text.trim().split(',').map(count).sum()
 }
 
 /// The first word after `name` at the start of a line.
@@ -135,6 +147,7 @@ mod tests {
     #[test]
     fn procfs_is_read_as_the_kernel_writes_it() {
         assert_eq!(load("0.52 0.58 10.59 1/467 12345\n"), Some([0.52, 0.58, 10.59]));
+        assert_eq!(["0-1\n", "0\n", "0-3,8-11,16\n", "\n", "3-1"].map(listed), [Some(2), Some(1), Some(9), None, None]);
         let meminfo = "MemTotal:       16384 kB\nMemFree:  1 kB\nMemAvailable:    8192 kB\n";
         assert_eq!(kibibytes(meminfo, "MemAvailable:"), Some(8192 * 1024));
         let psi = "some avg10=12.50 avg60=1.00 avg300=0.00 total=1\nfull avg10=3.00 avg60=0.00 avg300=0.00 total=1\n";
@@ -157,6 +170,7 @@ mod tests {
         assert_eq!(healthy.starved(), None);
         let loaded = SystemState { load: Some([20.0, 9.0, 5.0]), ..healthy.clone() };
         assert_eq!(loaded.starved().as_deref(), Some("load 20.0 on 2 CPUs"));
+        assert_eq!(SystemState { host_cpus: Some(64), ..loaded }.starved(), None, "of many CPUs this process may use two");
         let full = SystemState { memory_total: Some(1000), memory_available: Some(10), ..healthy };
         assert!(full.starved().is_some());
     }
@@ -168,6 +182,6 @@ mod tests {
         assert!(state.threads.unwrap() >= 1);
         assert!(state.memory_resident.unwrap() > 100_000);
         assert!(state.open_files.unwrap() >= 3);
-        assert!(state.withheld.is_some());
+        assert!(state.withheld.is_some() && state.host_cpus >= Some(1));
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Wake};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use backstop::{Blame, Incident, IncidentKind, timeout_async};
 
@@ -42,7 +42,7 @@ fn get_stuck(policies: &str) -> backstop::Backstop {
     let folder = folder(std::process::id());
     fs::create_dir_all(&folder).unwrap();
     fs::write(folder.join("policies.toml"), policies).unwrap();
-    let builder = backstop::Builder::new().policies(folder.join("policies.toml")).reports(folder.join("reports"));
+    let builder = backstop::Builder::new().policies(folder.join("policies.toml")).reports(folder.join("reports")).dump_on_panic();
     let installed = builder.install().unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(waits()).unwrap_err();
@@ -65,6 +65,9 @@ fn reports(pid: u32) -> Vec<String> {
 fn a_reporter_that_is_stuck_in_the_log_is_reported_by_somebody_else() {
     if child::is(&a_reporter_that_is_stuck_in_the_log_is_reported_by_somebody_else) {
         let installed = get_stuck("");
+        let began = Instant::now();
+        _ = std::panic::catch_unwind(|| panic!("on purpose"));
+        assert!(began.elapsed() < LONG / 4, "a panic waited for its dump for {:?}", began.elapsed());
         wait_for("a report", || !late().is_empty());
         let late = late().remove(0);
         assert!(late.verdict.blame == Blame::Code && late.to_string().contains("the reporter is stuck"), "{late}");

@@ -183,6 +183,7 @@ fn system(system: &SystemState) -> Value {
         system.pressure.iter().map(|one| json!({ "resource": one.resource, "some_percent": one.some, "full_percent": one.full }));
     json!({
         "cpus": system.cpus,
+        "host_cpus": system.host_cpus,
         "load": system.load,
         "memory_total_bytes": system.memory_total,
         "memory_available_bytes": system.memory_available,

@@ -152,6 +152,10 @@ fn functions(functions: &[FunctionProgress], out: &mut dyn Write) -> fmt::Result
 fn system(system: &SystemState, out: &mut dyn Write) -> fmt::Result {
     writeln!(out, "\nSystem")?;
     let missing = || "not available on this platform".to_owned();
+    let cpus = system.cpus.map(|cpus| match system.host_cpus {
+        Some(host) if host != cpus => format!("{cpus} of the host's {host}"),
+        _ => cpus.to_string(),
+    });
     let load = system.load.map(|[one, five, fifteen]| format!("{one:.2} {five:.2} {fifteen:.2}"));
     let memory = system.memory_available.zip(system.memory_total);
     let memory = memory.map(|(available, total)| format!("{} of {} available", bytes(available), bytes(total)));
@@ -161,7 +165,7 @@ fn system(system: &SystemState, out: &mut dyn Write) -> fmt::Result {
     });
     let pressure: Vec<String> = system.pressure.iter().map(|one| format!("{} {:.1} %", one.resource, one.some)).collect();
     let rows = [
-        ("cpus", system.cpus.map(|cpus| cpus.to_string())),
+        ("cpus", cpus),
         ("load", load),
         ("memory", memory),
         ("resident", system.memory_resident.map(bytes)),
