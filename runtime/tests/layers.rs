@@ -275,13 +275,13 @@ async fn a_dump_tells_calls_that_wait_for_their_turn_from_those_whose_body_has_b
     let counts = || {
         let functions = backstop::dump().functions;
         let row = functions.into_iter().find(|row| row.function == "layers.queues").unwrap();
-        (row.calls, row.in_flight, row.queued)
+        (row.calls, row.in_flight, row.queued, row.last_queued.is_some())
     };
     let look = async {
         sleep(Duration::from_millis(500)).await;
         counts()
     };
     let (_, seen) = tokio::join!(join_all((0..3).map(|_| queues())), look);
-    assert_eq!(seen, (0, 3, 2));
-    assert_eq!(counts(), (3, 0, 0));
+    assert_eq!(seen, (0, 3, 2, true));
+    assert_eq!(counts(), (3, 0, 0, true));
 }

@@ -199,6 +199,7 @@ pub(crate) struct Progress {
     pub(crate) calls: u64,
     pub(crate) in_flight: u64,
     pub(crate) queued: u64,
+    pub(crate) last_queued: Option<Tick>,
     pub(crate) last_started: Option<Tick>,
     pub(crate) last_finished: Option<Tick>,
 }
@@ -214,7 +215,8 @@ fn progress_of(site: &'static Site) -> Option<Progress> {
     let tally = tally::of(site)?;
     let last_started = Some(tally.last_started()?);
     let (calls, in_flight) = (tally.finished(), tally.in_flight());
-    Some(Progress { site, calls, in_flight, queued: queued::of(site), last_started, last_finished: tally.last_finished() })
+    let (queued, last_queued) = queued::of(site);
+    Some(Progress { site, calls, in_flight, queued, last_queued, last_started, last_finished: tally.last_finished() })
 }
 
 #[cfg(test)]

@@ -116,6 +116,8 @@ pub struct FunctionProgress {
     pub in_flight: u64,
     /// How many of those wait for their turn, for a rate limit or a seat: their bodies have not begun.
     pub queued: u64,
+    /// How long ago a call came to the queue for a rate limit or a seat last; `None` where none ever had to queue.
+    pub last_queued: Option<Duration>,
     /// How long ago an attempt began last.
     pub last_started: Option<Duration>,
     /// How long ago a call ended last.
@@ -276,6 +278,7 @@ impl FunctionProgress {
             calls: progress.calls,
             in_flight: progress.in_flight,
             queued: progress.queued,
+            last_queued: progress.last_queued.map(|at| now.since(at)),
             last_started: progress.last_started.map(|at| now.since(at)),
             last_finished: progress.last_finished.map(|at| now.since(at)),
         }

@@ -4,36 +4,51 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use crate::clock::Tick;
+use crate::coarse;
 use crate::site::{Site, sites};
 
-fn waiting(site: &'static Site) -> Option<&'static AtomicU64> {
-    static WAITING: OnceLock<Box<[AtomicU64]>> = OnceLock::new();
-    WAITING.get_or_init(|| sites().iter().map(|_| AtomicU64::new(0)).collect()).get(site.id())
+/// The queue of one function.
+#[derive(Default)]
+struct Queue {
+    calls: AtomicU64,
+    /// When one came last, in nanoseconds.
+    last: AtomicU64,
 }
 
-/// The calls of a function that wait.
-pub(crate) fn of(site: &'static Site) -> u64 {
-    waiting(site).map_or(0, |waiting| waiting.load(Relaxed))
+fn queue(site: &'static Site) -> Option<&'static Queue> {
+    static QUEUES: OnceLock<Box<[Queue]>> = OnceLock::new();
+    QUEUES.get_or_init(|| sites().iter().map(|_| Queue::default()).collect()).get(site.id())
+}
+
+/// The calls of a function that wait, and when one began to last.
+pub(crate) fn of(site: &'static Site) -> (u64, Option<Tick>) {
+    let Some(queue) = queue(site) else { return (0, None) };
+    let last = queue.last.load(Relaxed);
+    (queue.calls.load(Relaxed), (last != 0).then(|| Tick::from_nanos(last)))
 }
 
 /// A call waits until this is dropped, however its waiting ends.
 #[must_use = "it counts until it is dropped"]
-pub(crate) struct Queued(Option<&'static AtomicU64>);
+pub(crate) struct Queued(Option<&'static Queue>);
 
 impl Queued {
     pub(crate) fn begin(site: &'static Site) -> Self {
-        let waiting = waiting(site);
-        if let Some(waiting) = waiting {
-            waiting.fetch_add(1, Relaxed);
+        let queue = queue(site);
+        if let Some(queue) = queue {
+            queue.calls.fetch_add(1, Relaxed);
+            // A few milliseconds are nothing to who reads this.
+            let now = coarse::now();
+            queue.last.store(if now == 0 { Tick::now().as_nanos() } else { now }, Relaxed);
         }
-        Self(waiting)
+        Self(queue)
     }
 }
 
 impl Drop for Queued {
     fn drop(&mut self) {
-        if let Some(waiting) = self.0 {
-            waiting.fetch_sub(1, Relaxed);
+        if let Some(queue) = self.0 {
+            queue.calls.fetch_sub(1, Relaxed);
         }
     }
 }

@@ -173,6 +173,7 @@ fn function(progress: &FunctionProgress) -> Value {
         "calls": progress.calls,
         "in_flight": progress.in_flight,
         "queued": progress.queued,
+        "last_queued_seconds": progress.last_queued.map(seconds),
         "last_started_seconds": progress.last_started.map(seconds),
         "last_finished_seconds": progress.last_finished.map(seconds),
     })

@@ -142,6 +142,7 @@ fn functions(functions: &[FunctionProgress], out: &mut dyn Write) -> fmt::Result
         if function.queued > 0 {
             write!(out, " ({} of them queued)", function.queued)?;
         }
+        function.last_queued.iter().try_for_each(|ago| write!(out, ", queued {} ago", spell(*ago)))?;
         function.last_started.iter().try_for_each(|ago| write!(out, ", started {} ago", spell(*ago)))?;
         function.last_finished.iter().try_for_each(|ago| write!(out, ", finished {} ago", spell(*ago)))?;
         writeln!(out)?;
