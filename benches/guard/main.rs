@@ -13,6 +13,7 @@ mod deadlines;
 mod in_flight;
 mod one_call;
 mod options;
+mod report;
 mod rounds;
 mod table;
 mod variants;
@@ -33,7 +34,7 @@ struct Scenario {
     run: fn(usize) -> Vec<Row>,
 }
 
-const SCENARIOS: [Scenario; 9] = [
+const SCENARIOS: [Scenario; 10] = [
     Scenario { name: "ready", run: one_call::ready },
     Scenario { name: "pending-once", run: one_call::pending_once },
     Scenario { name: "pending-ten", run: one_call::pending_ten },
@@ -43,6 +44,7 @@ const SCENARIOS: [Scenario; 9] = [
     Scenario { name: "in-flight", run: in_flight::in_flight },
     Scenario { name: "deadlines", run: deadlines::deadlines },
     Scenario { name: "watchdog", run: watchdog::watchdog },
+    Scenario { name: "report", run: report::report },
 ];
 
 fn main() -> ExitCode {
@@ -71,6 +73,7 @@ fn run() -> Done<ExitCode> {
             let _backstop = install()?;
             watchdog::run();
         }
+        Task::Report => report::run()?,
     }
     Ok(ExitCode::SUCCESS)
 }

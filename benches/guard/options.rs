@@ -26,6 +26,7 @@ pub enum Task {
     Calls { scenario: String, variant: String },
     InFlight { variant: String },
     Watchdog,
+    Report,
 }
 
 /// Reads the command line.
@@ -41,6 +42,7 @@ pub fn read() -> Done<Task> {
             Long("calls") => return Ok(Task::Calls { scenario: arguments.value()?.string()?, variant: arguments.value()?.string()? }),
             Long("one-million") => return Ok(Task::InFlight { variant: arguments.value()?.string()? }),
             Long("watchdog") => return Ok(Task::Watchdog),
+            Long("report") => return Ok(Task::Report),
             other => return Err(other.unexpected().into()),
         }
     }

@@ -14,8 +14,8 @@ pub(crate) enum Event<'a> {
     Started { site: &'static Site, at: Tick, attempt: u32 },
     /// A call ended; exactly once for each `Started` with `attempt: 1`.
     Finished { site: &'static Site, at: Tick, outcome: Outcome, elapsed: Duration, attempt: u32 },
-    /// A call is slow: its warn time passed.
-    Slow { site: &'static Site, elapsed: Duration, limit: Duration },
+    /// A call is slow: its warn time passed. So are `more` calls of the function, found at the same moment.
+    Slow { site: &'static Site, elapsed: Duration, limit: Duration, more: u64 },
     /// Another attempt follows after `pause`.
     Retrying { site: &'static Site, attempt: u32, pause: Duration },
     /// A layer refused a call.

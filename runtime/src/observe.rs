@@ -131,7 +131,7 @@ fn words(event: &Event<'_>) -> Option<(Fact, u64, Duration)> {
     Some(match *event {
         Event::Started { .. } | Event::Finished { .. } | Event::WatchdogLag { .. } => return None,
         Event::Notice { .. } | Event::Debugger { .. } => return None,
-        Event::Slow { elapsed, .. } => (Fact::Slow, 0, elapsed),
+        Event::Slow { elapsed, more, .. } => (Fact::Slow, more, elapsed),
         Event::Retrying { attempt, pause, .. } => (Fact::Retrying, u64::from(attempt), pause),
         Event::Rejected { by, .. } => (Fact::Rejected, by as u64, none),
         Event::Fenced { fenced, .. } => (Fact::Fenced, u64::from(fenced), none),

@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -148,6 +149,24 @@ async fn five_hundred_calls_that_stall_together_are_one_message_and_all_in_the_n
     assert_eq!(told.len(), reports.len());
     assert!(told.len() <= 5, "{} messages", told.len());
     assert_eq!(common::stats("reports.flooded").outcome(backstop::Outcome::Timeout), 500);
+}
+
+#[timeout_async(millis = 500, name = "reports.drowned")]
+async fn drowned() -> io::Result<()> {
+    std::future::pending().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_calls_than_the_reporter_has_room_for_stall_together_and_each_has_its_number() {
+    const CALLS: usize = 6_000;
+    installed();
+    let calls: Vec<_> = (0..CALLS).map(|_| tokio::spawn(drowned())).collect();
+    let mut numbers = HashSet::new();
+    for call in calls {
+        let error = call.await.unwrap().unwrap_err().to_string();
+        let (_, number) = error.split_once("incident #").unwrap_or_else(|| panic!("it was dropped: {error}"));
+        assert!(numbers.insert(number.to_owned()), "{error}");
+    }
 }
 
 #[timeout_async(secs = 60, name = "reports.panics")]

@@ -24,7 +24,7 @@ of running calls, metrics macros); and under #[timeout_async]. One table: the ov
 tokio's, or figures with their unit, and the goal beside. Its arguments:
 
       --scenario NAME   this family of rows only; may be given several times: ready, pending-once, pending-ten, nested,
-                        ping-pong, contention, in-flight, deadlines, watchdog
+                        ping-pong, contention, in-flight, deadlines, watchdog, report
       --rounds N        measured rounds (15); the costly families take a third of them
       --counts          instead: the instructions of one call (ready, pending once, pending ten times), counted by
                         valgrind, against the ceilings in benches/guard/ceilings.txt; fails above one. What the kernel

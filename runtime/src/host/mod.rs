@@ -244,9 +244,19 @@ const PROCESS: i32 = -1;
 
 /// How much of the CPUs the process had, in percent.
 fn own((window, times): (Duration, Times), quota: Option<f64>) -> f64 {
-    let cpus = std::thread::available_parallelism().map_or(1.0, |cpus| f64::from(u32::try_from(cpus.get()).unwrap_or(u32::MAX)));
+    let cpus = cpus(Tick::now()).map_or(1.0, |cpus| f64::from(u32::try_from(cpus).unwrap_or(u32::MAX)));
     let cpus = quota.map_or(cpus, |quota| quota.min(cpus));
     100.0 * times.on_cpu.as_secs_f64() / (window.as_secs_f64() * cpus).max(f64::EPSILON)
+}
+
+/// The CPUs that this process may use. Read once a second at most: it takes several files.
+pub(crate) fn cpus(now: Tick) -> Option<usize> {
+    static READ: Mutex<Option<(Tick, usize)>> = Mutex::new(None);
+    let mut read = READ.lock().unwrap_or_else(PoisonError::into_inner);
+    if read.is_none_or(|(at, _)| now.since(at) >= Duration::from_secs(1)) {
+        *read = std::thread::available_parallelism().ok().map(|cpus| (now, cpus.get()));
+    }
+    read.map(|(_, cpus)| cpus)
 }
 
 static TRACED: AtomicBool = AtomicBool::new(false);

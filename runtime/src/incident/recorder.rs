@@ -121,6 +121,7 @@ impl Record {
     /// What the number means, in words; empty where it means nothing.
     pub(crate) fn detail(&self) -> String {
         match self.fact {
+            Fact::Slow if self.number > 0 => format!("and {} more", self.number),
             Fact::Retrying => format!("attempt {}", self.number),
             Fact::Finished => outcome(self.number).to_owned(),
             Fact::BreakerChanged => ["closed", "open", "half-open"].get(index(self.number)).copied().unwrap_or("").to_owned(),

@@ -127,7 +127,7 @@ pub struct FunctionProgress {
 impl Incident {
     /// Joins. Takes a few milliseconds; runs on the reporter's thread.
     pub(super) fn join(id: IncidentId, finding: Finding, severity: Severity) -> Self {
-        let now = Tick::now();
+        let (now, time) = (Tick::now(), SystemTime::now());
         let system = SystemState::read(finding.since);
         let calls = finding.tree.clone().unwrap_or_else(flight::snapshot);
         let runtimes = if finding.runtimes.is_empty() { flight::runtimes() } else { finding.runtimes.clone() };
@@ -140,7 +140,7 @@ impl Incident {
             severity,
             function: finding.site.map_or("", |site| site.name()),
             location: finding.site.map(|site| (site.file(), site.line())),
-            time: SystemTime::now() - now.since(finding.at),
+            time: time - now.since(finding.at),
             resolved: None,
             limit,
             set_by,

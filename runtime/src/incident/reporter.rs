@@ -93,7 +93,9 @@ impl Reporter {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
-            busy(|| self.close(Tick::now()));
+            if self.episodes.next().is_some_and(|over| over <= Tick::now()) {
+                busy(|| self.close(Tick::now()));
+            }
             if Instant::now() >= due {
                 busy(|| self.beat());
                 due = Instant::now() + BEAT;
@@ -111,6 +113,7 @@ impl Reporter {
         if let Some(signal) = demand::signalled() {
             survive(|| demand::make(DumpReason::Signal(signal)));
         }
+        survive(|| self.close(now));
         self.beats += 1;
         if self.beats.is_multiple_of(2) {
             survive(flush_metrics);
@@ -133,7 +136,10 @@ impl Reporter {
         match work {
             Work::Finding(id, finding) => self.report(id, *finding),
             Work::Again(id, finding) => again(id, *finding),
-            Work::End(id) => self.standing.end(id, Tick::now()),
+            Work::End(id) => {
+                self.standing.end(id, Tick::now());
+                self.close(Tick::now());
+            }
             Work::Dump(reason, done) => {
                 demand::make(reason);
                 answer(&done);

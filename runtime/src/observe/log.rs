@@ -131,7 +131,7 @@ fn breaker(site: &Site, state: u8) {
 /// An event of the watchdog's thread, to be logged by the reporter's.
 #[derive(Debug)]
 pub(crate) enum Line {
-    Slow { function: &'static str, elapsed: Duration, limit: Duration },
+    Slow { function: &'static str, elapsed: Duration, limit: Duration, more: u64 },
     Blocked { function: &'static str, thread: String, elapsed: Duration },
     Unblocked { function: &'static str, thread: String, elapsed: Duration },
     Orphaned { function: &'static str },
@@ -144,7 +144,7 @@ pub(crate) enum Line {
 
 fn later(event: &Event<'_>) {
     let line = match *event {
-        Event::Slow { site, elapsed, limit } => Line::Slow { function: site.name(), elapsed, limit },
+        Event::Slow { site, elapsed, limit, more } => Line::Slow { function: site.name(), elapsed, limit, more },
         Event::Blocked { site, thread, elapsed } => Line::Blocked { function: site.name(), thread: thread.to_owned(), elapsed },
         Event::Unblocked { site, thread, elapsed } => Line::Unblocked { function: site.name(), thread: thread.to_owned(), elapsed },
         Event::Orphaned { site } => Line::Orphaned { function: site.name() },
@@ -164,8 +164,8 @@ impl Line {
     /// Logs the line, on the reporter's thread.
     pub(crate) fn log(&self) {
         match self {
-            Line::Slow { function, elapsed, limit } => {
-                warn!(target: "backstop::call", function, elapsed_ms = ms(*elapsed), limit_ms = ms(*limit), "call is slow");
+            Line::Slow { function, elapsed, limit, more } => {
+                warn!(target: "backstop::call", function, elapsed_ms = ms(*elapsed), limit_ms = ms(*limit), more, "call is slow");
             }
             Line::Blocked { function, thread, elapsed } => {
                 warn!(target: "backstop::watchdog", function, thread, elapsed_ms = ms(*elapsed), "call blocks its thread");

@@ -67,9 +67,11 @@ fn watch() {
         let longest = if sweep.is_calm() { rounds.longest().min(flight::shortest()) } else { pace::REST };
         let latest = now.after(pace.keep(now, longest));
         coarse::plan(latest);
-        rounds.look(now);
+        rounds.begin(now);
         let next = sweep.look(now).min(latest);
         coarse::plan(next);
+        // After it: what is due waits for nothing else.
+        rounds.look(now);
         rounds.rest(next);
         thread::park_timeout(next.since(Tick::now()));
         observe::event(&Event::WatchdogLag { lag: Tick::now().since(next) });

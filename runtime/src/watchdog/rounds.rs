@@ -30,14 +30,18 @@ pub(super) struct Rounds {
 }
 
 impl Rounds {
-    /// The watchdog looks: before the table of calls, so that what was found late is known when the table is judged.
-    pub(super) fn look(&mut self, now: Tick) {
+    /// The watchdog wakes up: whether it is late is known before the table of calls is judged.
+    pub(super) fn begin(&mut self, now: Tick) {
         if let Some(due) = beat::WATCHDOG.wakes(now)
             && let Some((lag, cause)) = host::missed(due, now)
         {
             self.runtimes.forgive(now);
             self.late.watchdog(lag, cause, self.debugger, now);
         }
+    }
+
+    /// Looks at everything else, where it is time for that.
+    pub(super) fn look(&mut self, now: Tick) {
         if now.since(self.looked) < REST {
             return;
         }

@@ -6,10 +6,8 @@ use super::found::{Ending, Found, Report};
 use super::judge::{self, Due, Expiry};
 use super::unrecorded::Unrecorded;
 use crate::clock::Tick;
-use crate::event::Event;
 use crate::flight::{self, CallId, Chunk, FIRED, Group, Polled, REPORTED, Record, SILENT, View, WARNED};
 use crate::incident;
-use crate::observe;
 
 /// What the watchdog remembers from one look to the next.
 #[derive(Default)]
@@ -92,7 +90,7 @@ fn expire_as(limit: Report, found: &mut Found, id: CallId, record: &'static Reco
         && record.raise(view.generation, WARNED)
         && let Some(site) = view.site
     {
-        observe::event(&Event::Slow { site, elapsed, limit: view.deadline.since(view.started) });
+        found.slow(site, elapsed, view.deadline.since(view.started));
     }
     if report && record.raise(view.generation, REPORTED) {
         incident::open(incident::reserve(), limit(id, view, now));

@@ -35,7 +35,7 @@ fn pass(polled: &Polled, flags: u32, now: Tick) -> u32 {
     let view = View { flags, ..polled.view.clone() };
     let Due { expired, slow, .. } = judge::due(&view, now);
     if let (true, Some(site)) = (slow, view.site) {
-        observe::event(&Event::Slow { site, elapsed: now.since(view.started), limit: view.deadline.since(view.started) });
+        observe::event(&Event::Slow { site, elapsed: now.since(view.started), limit: view.deadline.since(view.started), more: 0 });
         polled.note(flags | WARNED, 0);
         return WARNED;
     }
