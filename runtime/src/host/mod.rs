@@ -116,7 +116,7 @@ impl Verdict {
         match self.blame {
             Blame::Host => Some(format!("the host, not the code: {because}")),
             Blame::Debugger => Some(because.clone()),
-            Blame::Code if judge::starves_itself(&self.evidence) => Some(format!("the program as a whole, not this body: {because}")),
+            Blame::Code if judge::starves_itself(&self.evidence) => Some(format!("the program as a whole, not this body alone: {because}")),
             Blame::Code | Blame::Unknown => None,
         }
     }
