@@ -45,7 +45,7 @@ pub(crate) fn began(site: &'static Site, calls: &Shard, at: Tick) {
 
 /// It ended.
 pub(crate) fn ended(site: &'static Site, calls: &Shard, at: Tick, outcome: Outcome, elapsed: Duration) {
-    let before = calls.finish(at, outcome, u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX));
+    let before = calls.end_alone(at, outcome, u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX));
     tell(site, at, before, outcome, elapsed, 1);
 }
 

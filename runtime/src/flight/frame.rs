@@ -150,6 +150,7 @@ impl Frame {
         self.call.store(call, Relaxed);
     }
 
+    #[inline]
     pub(super) fn since(&self) -> u64 {
         self.since.load(Relaxed)
     }

@@ -133,9 +133,8 @@ impl Here {
         self.at(self.0.top.load(Relaxed))
     }
 
-    /// A frame in use.
     #[inline]
-    pub(super) fn at(self, at: u32) -> Inside {
+    fn at(self, at: u32) -> Inside {
         Inside { here: self, frame: self.0.frame(at), at }
     }
 
@@ -144,7 +143,24 @@ impl Here {
     pub(crate) fn shallow(self) -> Option<(Inside, Inside)> {
         let at = self.0.top.load(Relaxed);
         let above = self.0.frames.get(at as usize + 1)?;
-        Some((self.at(at), Inside { here: self, frame: above, at: at + 1 }))
+        let inside = |frame, at| Inside { here: self, frame, at };
+        Some((inside(&self.0.frames[at as usize], at), inside(above, at + 1)))
+    }
+
+    /// A poll begins inside the innermost one; `leave` ends it.
+    #[inline]
+    pub(crate) fn enter(self, shown: &Shown) -> Inside {
+        let inner = match self.shallow() {
+            Some((_, inner)) => inner,
+            None => self.above(),
+        };
+        inner.begin(shown);
+        inner
+    }
+
+    #[cold]
+    fn above(self) -> Inside {
+        self.at(self.0.top.load(Relaxed) + 1)
     }
 
     /// What this thread knows of a function; `None` for one that no attribute made.
@@ -217,26 +233,17 @@ impl Inside {
         self.here
     }
 
-    /// A poll begins inside this one; `leave` ends it.
-    #[inline]
-    pub(crate) fn enter(self, shown: &Shown) -> Self {
-        let inner = self.here.at(self.at + 1);
-        inner.begin(shown);
-        inner
-    }
-
-    /// The poll of this frame begins.
+    /// The poll of this frame, which is the one above the innermost, begins.
     #[inline]
     pub(crate) fn begin(self, shown: &Shown) {
         self.frame.show(shown);
         self.here.0.top.store(self.at, Release);
     }
 
-    /// The poll has ended; the number of its call.
+    /// The poll has ended, the innermost one.
     #[inline]
-    pub(crate) fn leave(self) -> u64 {
+    pub(crate) fn leave(self) {
         self.here.0.top.store(self.at - 1, Release);
-        self.frame.call()
     }
 
     /// Whether this frame stands for "outside every call".
@@ -253,6 +260,18 @@ impl Inside {
     #[inline]
     pub(crate) fn shown(self) -> Shown {
         self.frame.own()
+    }
+
+    /// [`Shown::since`].
+    #[inline]
+    pub(crate) fn since(self) -> u64 {
+        self.frame.since()
+    }
+
+    /// [`Shown::call`].
+    #[inline]
+    pub(crate) fn call(self) -> u64 {
+        self.frame.call()
     }
 
     /// [`Shown::due`].
@@ -374,7 +393,7 @@ mod tests {
         let here = here().unwrap();
         let before = here.top().at;
         let shown = |due| Shown { since: 7, due, call: 0, kind: Kind::default() };
-        let entered: Vec<Inside> = (0..200).map(|due| here.top().enter(&shown(due))).collect();
+        let entered: Vec<Inside> = (0..200).map(|due| here.enter(&shown(due))).collect();
         assert!(here.polls().map(|(_, shown)| shown.due).take(200).eq((0..200).rev()));
         for (due, inside) in entered.into_iter().enumerate().rev() {
             assert_eq!(here.top().due(), due as u64);

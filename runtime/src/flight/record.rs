@@ -160,6 +160,12 @@ impl Record {
         self.life.state()
     }
 
+    /// The number of the call that has the record, as this reading of its state says.
+    #[inline]
+    pub(crate) fn number(&self, state: State) -> u64 {
+        CallId { place: self.place, generation: state.generation() }.number()
+    }
+
     /// The name of the call that has the record.
     #[inline]
     pub(crate) fn id(&self) -> CallId {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::task::Waker;
 
+use super::frame::Shown;
 use super::lane::Inside;
 use super::plan::Plan;
 use super::record::{CallId, Entry, LINK, after};
@@ -10,13 +11,15 @@ use super::table::{self, Ticket, running};
 use super::terms::Terms;
 use crate::clock::Tick;
 
-/// The record of the call of this frame, which has none; `soonest` says when something is first due under a plan. `None` where the table is full.
+/// The record of the call of this frame, which shows that it has none; `soonest` says when something is first due under a plan. `None` where
+/// the table is full.
 #[inline]
-pub(crate) fn register(inside: Inside, soonest: impl FnOnce(u32) -> u64, waker: Option<Waker>) -> Option<Ticket> {
-    let shown = inside.shown();
+pub(crate) fn register(inside: Inside, shown: &Shown, soonest: impl FnOnce(u32) -> u64, waker: Option<&Waker>) -> Option<Ticket> {
     let (plan, bits, started) = (shown.kind.plan(), shown.kind.bits(), Tick::from_nanos(shown.since));
-    let parent = inside.outer().and_then(caller);
-    let ticket = Ticket::take(inside.here(), &Entry { plan, parent, started, due: shown.due, bits }, waker)?;
+    // It will wait with the same waker, most likely, and needs no other one then.
+    let parent = inside.outer().and_then(|outer| call(outer, waker));
+    let entry = Entry { plan, parent, started, due: shown.due, bits };
+    let ticket = Ticket::take(inside.here(), &entry, waker.cloned())?;
     ticket.record().begin_poll();
     if let Some((flags, incident)) = inside.noted(shown.since) {
         ticket.record().take_over(flags, incident);
@@ -28,14 +31,20 @@ pub(crate) fn register(inside: Inside, soonest: impl FnOnce(u32) -> u64, waker: 
 
 /// The call of this frame: takes its record on its behalf, where it has none yet. It finds it when its poll is over.
 pub(crate) fn caller(inside: Inside) -> Option<CallId> {
+    call(inside, None)
+}
+
+/// The same; `waker` is that of the poll.
+fn call(inside: Inside, waker: Option<&Waker>) -> Option<CallId> {
     if inside.is_none() {
         return None;
     }
-    if let Some(id) = CallId::of(inside.shown().call) {
+    let shown = inside.shown();
+    if let Some(id) = CallId::of(shown.call) {
         let link = running(id).filter(|record| record.flags() & LINK != 0);
         return link.map_or(Some(id), |link| link.parent());
     }
-    let ticket = register(inside, |plan| Plan::get(plan).map_or(u64::MAX, |plan| plan.soonest), None)?;
+    let ticket = register(inside, &shown, |plan| Plan::get(plan).map_or(u64::MAX, |plan| plan.soonest), waker)?;
     let id = ticket.id();
     inside.set_call(id.number());
     // The call itself gives it back.

@@ -29,7 +29,7 @@ pub(crate) struct Slot {
     edition: AtomicU64,
     /// How long the last measured call took, in nanoseconds.
     sample: AtomicU64,
-    /// The bucket that it belongs to.
+    /// The bucket that it belongs to; there is no such bucket where none was measured.
     bucket: AtomicU32,
     pub(crate) calls: &'static Shard,
 }
@@ -43,7 +43,7 @@ impl Slot {
             soonest: AtomicU64::new(u64::MAX),
             edition: AtomicU64::new(u64::MAX),
             sample: AtomicU64::new(UNKNOWN),
-            bucket: AtomicU32::new(0),
+            bucket: AtomicU32::new(u32::MAX),
             calls: tally::shard(site),
         }
     }
@@ -86,9 +86,9 @@ impl Slot {
         Some(plan)
     }
 
-    /// A call under the plan in force is looked at closely; those that follow in the same tick may go by it, where `plain`, once one was measured.
+    /// A call under the plan in force is looked at closely; those that follow in the same tick may go by it, where `plain`.
     pub(crate) fn trust(&self, plan: &Plan, tick: u64, plain: bool) {
-        let known = plain && tick != 0 && plan.limit > coarse::FAR && self.sample().is_some();
+        let known = plain && tick != 0 && plan.limit > coarse::FAR;
         self.due.store(tick.saturating_add(plan.limit), Relaxed);
         self.tick.store(if known { tick } else { NEVER }, Relaxed);
     }
@@ -106,9 +106,9 @@ impl Slot {
         self.sample.store(nanos, Relaxed);
     }
 
-    /// A call has ended well at this tick that took as long as the last measured one; at least one was.
+    /// A call has ended well at this tick that took as long as the last measured one; `false` where none was.
     #[inline]
-    pub(crate) fn count(&self, tick: u64) {
-        self.calls.finish_alone(Tick::from_nanos(tick), self.sample.load(Relaxed), self.bucket.load(Relaxed));
+    pub(crate) fn count(&self, tick: u64) -> bool {
+        self.calls.finish_alone(Tick::from_nanos(tick), self.sample.load(Relaxed), self.bucket.load(Relaxed))
     }
 }

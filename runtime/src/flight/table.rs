@@ -106,7 +106,7 @@ pub(crate) struct Ticket(&'static Record);
 
 impl Ticket {
     /// Takes a record of `lane` into use. `None` when the table is full.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn take(lane: Here, entry: &Entry, waker: Option<Waker>) -> Option<Self> {
         let record = match lane.spare() {
             Some(spare) => spare,

@@ -63,43 +63,39 @@ pub(super) struct Entered(Inside);
 pub(super) fn enter(record: &Record, since: u64) -> Option<Entered> {
     let here = flight::here()?;
     let state = record.state();
-    let call = CallId { generation: state.generation(), ..record.id() }.number();
+    let call = record.number(state);
     // Of a call that must end the record says something else there.
     let due = if state.bits() & OVER != 0 { 0 } else { record.due() };
     let shown = Shown { since, due, call, kind: Kind::new(record.plan_number(), state.bits()) };
-    Some(Entered(here.top().enter(&shown)))
+    Some(Entered(here.enter(&shown)))
 }
 
 /// Does `poll` as a poll of the call of `record`; a panic in it is reported before it goes on.
 #[inline]
 pub(super) fn inside<R>(record: &'static Record, since: u64, poll: impl FnOnce() -> R) -> R {
-    let polling = Polling { record, _entered: enter(record, since) };
+    let _entered = enter(record, since);
+    let polling = Polling(record);
     record.begin_poll();
     let polled = poll();
+    std::mem::forget(polling);
     record.end_poll();
-    polling.over();
     polled
 }
 
 /// A poll of a call with a record. Dropped before it is over, the body has panicked: the record then shows a poll for ever.
-struct Polling {
-    record: &'static Record,
-    _entered: Option<Entered>,
-}
-
-impl Polling {
-    #[inline]
-    fn over(self) {
-        let mut this = std::mem::ManuallyDrop::new(self);
-        drop(this._entered.take());
-    }
-}
+struct Polling(&'static Record);
 
 impl Drop for Polling {
-    #[cold]
+    #[inline(always)]
     fn drop(&mut self) {
-        watchdog::panicked(self.record.id(), self.record, self.record.clock().now());
+        panicked(self.0);
     }
+}
+
+#[cold]
+#[inline(never)]
+fn panicked(record: &'static Record) {
+    watchdog::panicked(record.id(), record, record.clock().now());
 }
 
 impl Drop for Entered {

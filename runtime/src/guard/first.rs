@@ -14,7 +14,7 @@ use super::waiting::{self, Waiting};
 use crate::clock::{Clock, Tick};
 use crate::coarse;
 use crate::event::Event;
-use crate::flight::{self, BEATS, Here, INHERITED, Inside, Kind, Plan, Shown, Slot};
+use crate::flight::{self, BEATS, COARSE, Here, INHERITED, Inside, Kind, Plan, Shown, Slot};
 use crate::observe;
 use crate::outcome::Outcome;
 use crate::site::Site;
@@ -30,16 +30,12 @@ pub(super) enum Begun {
     Off,
 }
 
-/// The first poll of a call without layers. Dropped before it is over, the body has panicked.
+/// The first poll of a call without layers. Dropped before it is over, the body has panicked. What becomes of it is done by functions that
+/// take its parts, so that it stays in registers.
 pub(super) struct First {
     inside: Inside,
     slot: &'static Slot,
-    /// The tick of the coarse time in which it began; [`EXACTLY`] where the clock was read.
-    tick: u64,
 }
-
-/// No tick is that one.
-const EXACTLY: u64 = u64::MAX;
 
 /// A call of `site` begins, by what is known from a call that was looked at closely in this tick; `None` where that is not enough.
 #[inline(always)]
@@ -60,7 +56,7 @@ pub(super) fn quickly(site: &'static Site) -> Option<First> {
     }
     slot.calls.start_alone();
     inside.begin(&Shown { since: tick, due, call: 0, kind });
-    Some(First { inside, slot, tick })
+    Some(First { inside, slot })
 }
 
 /// A call of `site` begins, and is looked at closely.
@@ -116,8 +112,8 @@ fn plainly(plan: &'static Plan, here: Here, slot: &'static Slot, tick: u64) -> B
     let due = if bits & BEATS != 0 { 0 } else { due.min(own) };
     slot.trust(plan, tick, !observe::each_is_told());
     observe::began(plan.site, slot.calls, now);
-    let inside = caller.enter(&Shown { since: now.as_nanos(), due, call: 0, kind: Kind::new(plan.number, bits) });
-    Begun::Plain(First { inside, slot, tick: EXACTLY })
+    let inside = here.enter(&Shown { since: now.as_nanos(), due, call: 0, kind: Kind::new(plan.number, bits) });
+    Begun::Plain(First { inside, slot })
 }
 
 /// Whether a fault may be injected into this call: then it is not left to the plain path.
@@ -130,104 +126,120 @@ fn unusual() -> bool {
 }
 
 impl First {
-    /// The body returned at its first poll; whether that is all there is to it.
+    /// The body has returned: where nothing needs a closer look, the call is counted. Of one that began by what is known.
     #[inline(always)]
     pub(super) fn quickly(self, failed: bool) -> Result<(), Self> {
-        if self.inside.leave() == 0 && !failed && coarse::now() == self.tick {
-            self.slot.count(self.tick);
+        let Self { inside, slot } = self;
+        let began = inside.since();
+        if inside.call() == 0 && !failed && coarse::now() == began && slot.count(began) {
+            inside.leave();
             std::mem::forget(self);
             return Ok(());
         }
         Err(self)
     }
 
-    /// The body returned at its first poll, which is looked at closely.
-    #[cold]
-    #[inline(never)]
+    /// The body has returned.
+    #[inline]
     pub(super) fn end<R, S: Returns<R>>(self, returns: S, returned: R) -> R {
-        match self.conclude(returns.failed(&returned)) {
+        let (inside, slot) = self.over();
+        match conclude(inside, slot, returns.failed(&returned)) {
             Some(waiting) => waiting.conclude(returns, Ok(returned)),
             None => returned,
         }
     }
 
-    /// Looks at the end closely. `None`: the call is counted, and its value stands.
-    fn conclude(self, failed: bool) -> Option<Waiting> {
-        let this = std::mem::ManuallyDrop::new(self);
-        this.inside.leave();
-        let now = Tick::now();
-        let shown = this.inside.shown();
-        if shown.call == 0 && !this.overdue(&shown, now) && shown.kind.bits() & BEATS == 0 {
-            let elapsed = this.elapsed(&shown, now);
-            this.slot.measured(elapsed);
-            let outcome = if failed { Outcome::Error } else { Outcome::Ok };
-            this.ended(&shown, now, outcome, elapsed);
-            return None;
-        }
-        this.waiting(None)
-    }
-
     /// The body waits: the call takes its record. `None` where the table is full.
-    #[inline(never)]
+    #[inline(always)]
     pub(super) fn waits(self, waker: &Waker) -> Option<Waiting> {
-        let this = std::mem::ManuallyDrop::new(self);
-        this.inside.leave();
-        this.waiting(Some(waker))
+        let (inside, slot) = self.over();
+        waits(inside, slot, waker)
     }
 
-    #[inline]
-    fn waiting(&self, waker: Option<&Waker>) -> Option<Waiting> {
-        let call = self.inside.shown().call;
-        let ticket =
-            if call == 0 { flight::register(self.inside, |plan| self.slot.soonest(plan), waker.cloned()) } else { flight::adopt(call) };
-        let Some(ticket) = ticket else {
-            self.lose();
-            return None;
-        };
-        ticket.record().end_poll();
-        if let Some(waker) = waker.filter(|_| call != 0) {
-            ticket.record().wait(waker);
-        }
-        Some(Waiting::new(ticket))
-    }
-
-    /// The table is full: the call goes on unguarded.
-    #[cold]
-    fn lose(&self) {
-        observe::event(&Event::Dropped { what: "call" });
-        let (now, shown) = (Tick::now(), self.inside.shown());
-        self.ended(&shown, now, Outcome::Cancelled, now.as_nanos().saturating_sub(shown.since));
-    }
-
-    fn ended(&self, shown: &Shown, now: Tick, outcome: Outcome, elapsed: u64) {
-        if let Some(plan) = shown.plan() {
-            observe::ended(plan.site, self.slot.calls, now, outcome, Duration::from_nanos(elapsed));
-        }
-    }
-
-    /// Whether the call's own deadline has surely passed.
-    fn overdue(&self, shown: &Shown, now: Tick) -> bool {
-        let gap = if self.tick == EXACTLY { 0 } else { coarse::longest_gap() };
-        let limit = shown.plan().map_or(u64::MAX, |plan| plan.limit);
-        now.as_nanos() >= shown.since.saturating_add(gap).saturating_add(limit)
-    }
-
-    fn elapsed(&self, shown: &Shown, now: Tick) -> u64 {
-        let most = now.as_nanos().saturating_sub(shown.since);
-        if self.tick == EXACTLY { most } else { waiting::estimate(self.slot.sample(), most) }
+    #[inline(always)]
+    fn over(self) -> (Inside, &'static Slot) {
+        let Self { inside, slot } = self;
+        std::mem::forget(self);
+        inside.leave();
+        (inside, slot)
     }
 }
 
 impl Drop for First {
     /// The body has panicked.
-    #[cold]
+    #[inline(always)]
     fn drop(&mut self) {
-        flight::caller(self.inside);
-        if let Some(ticket) = flight::adopt(self.inside.shown().call) {
-            watchdog::panicked(ticket.id(), ticket.record(), Tick::now());
-            // Its poll has not ended: so it is found to have panicked.
-            Waiting::new(ticket).left();
-        }
-        self.inside.leave();
+        panicked(self.inside);
     }
+}
+
+#[cold]
+#[inline(never)]
+fn panicked(inside: Inside) {
+    flight::caller(inside);
+    if let Some(ticket) = flight::adopt(inside.shown().call) {
+        watchdog::panicked(ticket.id(), ticket.record(), Tick::now());
+        // Its poll has not ended: so it is found to have panicked.
+        Waiting::new(ticket).left();
+    }
+    inside.leave();
+}
+
+/// Looks at the end closely. `None`: the call is counted, and its value stands.
+#[cold]
+#[inline(never)]
+fn conclude(inside: Inside, slot: &'static Slot, failed: bool) -> Option<Waiting> {
+    let (now, shown) = (Tick::now(), inside.shown());
+    if shown.call == 0 && !overdue(&shown, now) && shown.kind.bits() & BEATS == 0 {
+        let most = now.as_nanos().saturating_sub(shown.since);
+        let elapsed = if shown.kind.bits() & COARSE == 0 { most } else { waiting::estimate(slot.sample(), most) };
+        slot.measured(elapsed);
+        ended(&shown, slot, now, if failed { Outcome::Error } else { Outcome::Ok }, elapsed);
+        return None;
+    }
+    waiting(inside, slot, &shown, None)
+}
+
+#[inline(never)]
+fn waits(inside: Inside, slot: &'static Slot, waker: &Waker) -> Option<Waiting> {
+    waiting(inside, slot, &inside.shown(), Some(waker))
+}
+
+/// The call takes its record; `None` where the table is full.
+#[inline(always)]
+fn waiting(inside: Inside, slot: &'static Slot, shown: &Shown, waker: Option<&Waker>) -> Option<Waiting> {
+    let ticket = match shown.call {
+        0 => flight::register(inside, shown, |plan| slot.soonest(plan), waker),
+        call => flight::adopt(call),
+    };
+    let Some(ticket) = ticket else {
+        lose(shown, slot);
+        return None;
+    };
+    ticket.record().end_poll();
+    if let Some(waker) = waker.filter(|_| shown.call != 0) {
+        ticket.record().wait(waker);
+    }
+    Some(Waiting::new(ticket))
+}
+
+/// The table is full: the call goes on unguarded.
+#[cold]
+fn lose(shown: &Shown, slot: &'static Slot) {
+    observe::event(&Event::Dropped { what: "call" });
+    let now = Tick::now();
+    ended(shown, slot, now, Outcome::Cancelled, now.as_nanos().saturating_sub(shown.since));
+}
+
+fn ended(shown: &Shown, slot: &'static Slot, now: Tick, outcome: Outcome, elapsed: u64) {
+    if let Some(plan) = shown.plan() {
+        observe::ended(plan.site, slot.calls, now, outcome, Duration::from_nanos(elapsed));
+    }
+}
+
+/// Whether the call's own deadline has surely passed.
+fn overdue(shown: &Shown, now: Tick) -> bool {
+    let gap = if shown.kind.bits() & COARSE == 0 { 0 } else { coarse::longest_gap() };
+    let limit = shown.plan().map_or(u64::MAX, |plan| plan.limit);
+    now.as_nanos() >= shown.since.saturating_add(gap).saturating_add(limit)
 }

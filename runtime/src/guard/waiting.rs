@@ -64,9 +64,8 @@ impl Waiting {
         if record.flags() & (OVER | COARSE | BEATS) == COARSE
             && coarse::now() == began
             && let Some(slot) = flight::present().and_then(|here| here.slot(site))
-            && slot.sample().is_some()
+            && slot.count(began)
         {
-            slot.count(began);
             return Ok(());
         }
         Err(self)

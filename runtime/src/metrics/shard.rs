@@ -4,7 +4,7 @@
 //! is a load and a store.
 
 use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::{Relaxed, Release};
+use std::sync::atomic::Ordering::{self, Relaxed, Release};
 use std::time::Duration;
 
 use super::buckets;
@@ -52,25 +52,35 @@ impl Shard {
         self.last_started.store(at.as_nanos(), Relaxed);
     }
 
-    /// A call ended well that took so long, which is of this bucket. For the one thread that counts here.
+    /// A call ended well that took so long, which is of this bucket; `false` where there is no such bucket. For the one thread that counts here.
     #[inline]
-    pub(crate) fn finish_alone(&self, at: Tick, nanos: u64, bucket: u32) {
-        let Some(bucket) = self.durations.get(bucket as usize) else { return };
+    pub(crate) fn finish_alone(&self, at: Tick, nanos: u64, bucket: u32) -> bool {
+        let Some(bucket) = self.durations.get(bucket as usize) else { return false };
         add(&bucket.nanos, nanos, Relaxed);
         // Whoever sees this call measured also sees how it ended.
         add(&bucket.calls, 1, Release);
         self.last_finished.store(at.as_nanos(), Relaxed);
+        true
     }
 
     /// A call ended; any thread may say so. Gives back when the one before it ended.
     pub(crate) fn finish(&self, at: Tick, outcome: Outcome, nanos: u64) -> Tick {
+        self.end(at, outcome, nanos, |counter, more, order| _ = counter.fetch_add(more, order))
+    }
+
+    /// The same, for the one thread that counts here.
+    pub(crate) fn end_alone(&self, at: Tick, outcome: Outcome, nanos: u64) -> Tick {
+        self.end(at, outcome, nanos, add)
+    }
+
+    fn end(&self, at: Tick, outcome: Outcome, nanos: u64, add: impl Fn(&AtomicU64, u64, Ordering)) -> Tick {
         if outcome != Outcome::Ok {
-            self.outcomes[outcome as usize].fetch_add(1, Relaxed);
+            add(&self.outcomes[outcome as usize], 1, Relaxed);
         }
         if outcome != Outcome::Rejected {
             let bucket = &self.durations[buckets::index(nanos)];
-            bucket.nanos.fetch_add(nanos, Relaxed);
-            bucket.calls.fetch_add(1, Release);
+            add(&bucket.nanos, nanos, Relaxed);
+            add(&bucket.calls, 1, Release);
             if nanos > self.longest.load(Relaxed) {
                 self.longest.fetch_max(nanos, Relaxed);
             }
@@ -83,7 +93,7 @@ impl Shard {
 
 /// `counter += more`, where one thread writes it.
 #[inline]
-fn add(counter: &AtomicU64, more: u64, order: std::sync::atomic::Ordering) {
+fn add(counter: &AtomicU64, more: u64, order: Ordering) {
     counter.store(counter.load(Relaxed).wrapping_add(more), order);
 }
 
