@@ -23,7 +23,7 @@ const WAITING: usize = 64;
 const TOGETHER: usize = 32;
 /// Between two looks at a thread.
 const GAP: Duration = Duration::from_millis(20);
-/// For looking at all threads once: those that are left then are not asked any more.
+/// For looking at all threads once, and for all later looks: those that are left then are not asked any more.
 const ROUND: Duration = Duration::from_millis(300);
 /// For lines.
 const LINES: Duration = Duration::from_millis(300);
@@ -113,10 +113,11 @@ impl Sampler {
             early.copy(&shot);
             let _ = self.taken.try_send(Taken { shot: early, requests: requests.clone(), last: false });
         }
+        let end = Instant::now() + ROUND;
         let again = if shot.threads.iter().any(|thread| thread.asked) { SAMPLES - 1 } else { 0 };
         for _ in 0..again {
             thread::sleep(GAP);
-            self.round(&mut shot, |thread| thread.asked && thread.answers(), end);
+            self.round(&mut shot, |thread| thread.asked && thread.is_worth_a_look(), end);
         }
         let _ = self.taken.send(Taken { shot, requests, last: true });
     }

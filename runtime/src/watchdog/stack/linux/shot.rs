@@ -89,6 +89,11 @@ impl Sample {
     pub(super) const UNKNOWN: Self =
         Self { state: 0, call: None, wchan: Text::EMPTY, source: Source::Unknown, end: End::Lost, skipped: 0, first: 0, count: 0 };
 
+    /// Whether it gave a stack.
+    pub(super) fn has_stack(&self) -> bool {
+        matches!(self.source, Source::Asleep | Source::Signal)
+    }
+
     /// Nothing is known but the state.
     pub(super) fn in_state(state: u8) -> Self {
         Self { state, ..Self::UNKNOWN }
@@ -108,9 +113,10 @@ impl Thread {
         }
     }
 
-    /// Whether the last look gave a stack: whoever did not answer is not asked again.
-    pub(super) fn answers(&self) -> bool {
-        self.samples().last().is_some_and(|sample| matches!(sample.source, Source::Asleep | Source::Signal))
+    /// Whether another look may give a stack. Who has not answered is asked once more: it may get a CPU.
+    pub(super) fn is_worth_a_look(&self) -> bool {
+        let silent = |sample: &Sample| self.taken == 1 && sample.source == Source::Refused(Refusal::Silent);
+        self.samples().last().is_some_and(|sample| sample.has_stack() || silent(sample))
     }
 
     /// The looks that were taken.
@@ -271,6 +277,18 @@ mod tests {
             assert!(codes.is_sorted(), "{count}");
             assert_eq!(codes.len() + deep.skipped, usize::try_from(count).unwrap());
         }
+    }
+
+    #[test]
+    fn who_has_not_answered_is_asked_once_more() {
+        let after = |sources: &[Source]| {
+            let mut thread = Thread::new(1, true, Text::EMPTY);
+            sources.iter().for_each(|source| thread.keep(Sample { source: *source, ..Sample::UNKNOWN }));
+            thread.is_worth_a_look()
+        };
+        let [silent, blocked] = [Refusal::Silent, Refusal::Blocked].map(Source::Refused);
+        assert!(after(&[Source::Asleep]) && after(&[silent]) && after(&[silent, Source::Signal]));
+        assert!(!after(&[silent, silent]) && !after(&[Source::Signal, silent]) && !after(&[blocked]) && !after(&[]));
     }
 
     #[test]

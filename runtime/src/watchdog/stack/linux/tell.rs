@@ -44,7 +44,8 @@ impl Teller {
     }
 
     fn thread(&self, shot: &Shot, thread: &Thread, subject: i32) -> ThreadState {
-        let sample = thread.samples().first().unwrap_or(&Sample::UNKNOWN);
+        let looks = looks(thread);
+        let sample = typical(&looks);
         let name = flight::thread::of(thread.tid).map_or_else(|| thread.name.as_str().to_owned(), |known| known.name.clone());
         let call = sample.call.map(|number| syscalls::name(number).map_or_else(|| format!("system call {number}"), str::to_owned));
         ThreadState {
@@ -54,16 +55,16 @@ impl Teller {
             state: state(sample.state),
             system_call: call,
             waits_in: (!sample.wchan.as_bytes().is_empty()).then(|| sample.wchan.as_str().to_owned()),
-            stack: self.stack(shot, thread, sample, thread.tid == subject),
+            stack: self.stack(shot, &looks, sample, thread.tid == subject),
         }
     }
 
-    fn stack(&self, shot: &Shot, thread: &Thread, sample: &Sample, is_subject: bool) -> NativeStack {
+    fn stack(&self, shot: &Shot, looks: &[Sample], sample: &Sample, is_subject: bool) -> NativeStack {
         if let Some(why) = missing(sample.source) {
             return NativeStack::missing(why);
         }
         let kept: Vec<Frame> = shot.frames(sample).collect();
-        let steady = steady(shot, thread, &kept);
+        let steady = steady(shot, looks, &kept);
         let shown = if is_subject { kept.len() } else { kept.len().min(OTHERS) };
         let frames =
             kept[..shown].iter().enumerate().flat_map(|(index, frame)| self.frame(shot, index, *frame, index >= kept.len() - steady));
@@ -71,7 +72,7 @@ impl Teller {
             frames: frames.collect(),
             complete: sample.end == End::Root && shown == kept.len(),
             left_out: sample.skipped + kept.len() - shown,
-            looks: thread.taken,
+            looks: looks.len(),
             moves: steady < kept.len(),
             missing: None,
         }
@@ -106,13 +107,25 @@ impl Teller {
     }
 }
 
-/// How many of the outermost frames were there in every look.
-fn steady(shot: &Shot, thread: &Thread, first: &[Frame]) -> usize {
+/// The looks that gave a stack; all, where none did.
+fn looks(thread: &Thread) -> Vec<Sample> {
+    let looks: Vec<Sample> = thread.samples().iter().copied().filter(Sample::has_stack).collect();
+    if looks.is_empty() { thread.samples().to_vec() } else { looks }
+}
+
+/// The first look at the thread in the state in which most looks found it: one that sleeps again and again is awake now and then.
+fn typical(looks: &[Sample]) -> &Sample {
+    let as_this = |look: &Sample| looks.iter().filter(|other| (other.state, other.call) == (look.state, look.call)).count();
+    looks.iter().rev().max_by_key(|look| as_this(look)).unwrap_or(&Sample::UNKNOWN)
+}
+
+/// How many of the outermost frames that are shown were there in every look.
+fn steady(shot: &Shot, looks: &[Sample], shown: &[Frame]) -> usize {
     let same = |sample: &Sample| {
-        let later: Vec<Frame> = shot.frames(sample).collect();
-        first.iter().rev().zip(later.iter().rev()).take_while(|(one, other)| is_same(one, other)).count()
+        let frames: Vec<Frame> = shot.frames(sample).collect();
+        shown.iter().rev().zip(frames.iter().rev()).take_while(|(one, other)| is_same(one, other)).count()
     };
-    thread.samples().iter().skip(1).map(same).min().unwrap_or(first.len())
+    looks.iter().map(same).min().unwrap_or(shown.len())
 }
 
 fn is_same(one: &Frame, other: &Frame) -> bool {
@@ -159,4 +172,35 @@ fn state(letter: u8) -> Option<&'static str> {
         b'I' => "idle",
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::signal::Refusal;
+    use super::super::text::Text;
+    use super::*;
+
+    #[test]
+    fn a_thread_that_woke_up_for_one_look_is_shown_as_the_others_saw_it() {
+        let shown = |looks: &[u8]| typical(&looks.iter().map(|state| Sample::in_state(*state)).collect::<Vec<_>>()).state;
+        assert_eq!(shown(b"RSS"), b'S');
+        assert_eq!(shown(b"RS"), b'R', "the first, where they are as many");
+        assert_eq!(shown(&[]), Sample::UNKNOWN.state);
+    }
+
+    #[test]
+    fn looks_without_a_stack_count_only_where_no_look_gave_one() {
+        let of = |sources: &[Source]| {
+            let mut thread = Thread::new(1, true, Text::EMPTY);
+            for source in sources {
+                let mut look = Sample::in_state(b'R');
+                look.source = *source;
+                thread.keep(look);
+            }
+            looks(&thread).iter().map(|look| look.source).collect::<Vec<_>>()
+        };
+        let silent = Source::Refused(Refusal::Silent);
+        assert_eq!(of(&[silent, Source::Signal, Source::Signal]), [Source::Signal; 2]);
+        assert_eq!(of(&[silent, silent]), [silent; 2]);
+    }
 }
