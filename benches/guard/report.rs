@@ -54,7 +54,7 @@ async fn blocks(begun: Sender<SystemTime>) -> Answer {
 pub fn run() -> Done {
     let folder = std::env::temp_dir().join(format!("backstop-bench-{}", std::process::id()));
     let policies = concat!(env!("CARGO_MANIFEST_DIR"), "/guard/backstop.toml");
-    let _backstop = backstop::Builder::new().policies(policies).reports(folder.clone()).install()?;
+    let backstop = backstop::Builder::new().policies(policies).reports(folder.clone()).install()?;
     let (lines, logged) = channel();
     tracing::subscriber::set_global_default(Log { lines: Mutex::new(lines), last: AtomicU64::new(0) })?;
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
@@ -68,6 +68,7 @@ pub fn run() -> Done {
         worst.iter_mut().zip(times).for_each(|(worst, time)| *worst = time.max(*worst));
     }
     worker.join().map_err(|_| "the worker panicked")?;
+    backstop.flush(BLOCKS);
     std::fs::remove_dir_all(folder)?;
     let [found, told, whole] = worst.map(|time| time.as_secs_f64() * 1e3);
     println!("{found} {told} {whole}");

@@ -120,6 +120,7 @@ impl Dump {
     pub fn write_to(&self, folder: &Path) -> io::Result<PathBuf> {
         let path = store::dump_path(folder, self.time, &self.program);
         store::write(&path, &self.to_string(), &self.to_json(), KEPT)?;
+        store::settle(&path)?;
         Ok(path)
     }
 }

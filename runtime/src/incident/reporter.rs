@@ -2,6 +2,7 @@
 //!
 //! It may wait for disks and for the application's log; the watchdog, which posts to it, may not.
 
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
@@ -254,10 +255,12 @@ fn good(function: &str) -> u64 {
     sites.filter_map(|site| tally::of(site)).map(|tally| tally.outcome(Outcome::Ok)).sum()
 }
 
-/// Writes, logs and keeps a report.
+/// Writes, logs and keeps a report: the files before the line, for a log may be stuck, and the line before the disk has taken them, for that may
+/// last.
 fn publish(incident: &mut Incident) {
-    save(incident);
+    write(incident);
     log(incident);
+    settle(incident);
     kept::keep(incident);
 }
 
@@ -281,17 +284,32 @@ pub(super) fn count(site: Option<&'static Site>, kind: IncidentKind, severity: S
     }
 }
 
-/// Writes the report, where a folder is configured.
+/// Writes the report to the disk, where a folder is configured.
 pub(super) fn save(incident: &mut Incident) {
+    write(incident);
+    settle(incident);
+}
+
+fn write(incident: &mut Incident) {
     let Some(folder) = store::folder() else { return };
     let path = store::path(&folder, incident);
     match store::write(&path, &incident.to_string(), &incident.to_json(), store::KEPT) {
         Ok(()) => incident.report = Some(path),
-        Err(error) => {
-            process::drop_one("report");
-            warn!(target: "backstop::incident", incident = incident.id.0, path = %path.display(), error = %error, "report not written");
-        }
+        Err(error) => not_written(incident, &path, &error),
     }
+}
+
+fn settle(incident: &Incident) {
+    if let Some(path) = &incident.report
+        && let Err(error) = store::settle(path)
+    {
+        not_written(incident, path, &error);
+    }
+}
+
+fn not_written(incident: &Incident, path: &Path, error: &io::Error) {
+    process::drop_one("report");
+    warn!(target: "backstop::incident", incident = incident.id.0, path = %path.display(), %error, "report not written");
 }
 
 fn log(incident: &Incident) {

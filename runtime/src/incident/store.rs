@@ -47,7 +47,7 @@ fn named(folder: &Path, prefix: &str, time: SystemTime, program: &Program, numbe
     folder.join(format!("{prefix}{time}-{}-{number:06}.txt", program.pid))
 }
 
-/// Writes both files, each whole or not at all, and deletes what is beyond `keep` of the same kind.
+/// Writes both files, so that whoever reads one reads it whole, and deletes what is beyond `keep` of the same kind.
 pub(super) fn write(text_path: &Path, text: &str, json: &Value, keep: usize) -> io::Result<()> {
     let folder = text_path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder)?;
@@ -55,8 +55,15 @@ pub(super) fn write(text_path: &Path, text: &str, json: &Value, keep: usize) -> 
     // The text comes last: who sees it finds the other beside it.
     replace(&text_path.with_extension("json"), json.as_bytes())?;
     replace(text_path, text.as_bytes())?;
-    sync(folder)?;
     prune(folder, prefix(text_path), keep)
+}
+
+/// Waits until both files are on the disk, and their names, so that they outlive the machine too.
+pub(super) fn settle(text_path: &Path) -> io::Result<()> {
+    for path in [text_path, &text_path.with_extension("json")] {
+        File::open(path)?.sync_data()?;
+    }
+    sync(text_path.parent().unwrap_or(Path::new(".")))
 }
 
 fn prefix(path: &Path) -> &'static str {
@@ -67,7 +74,7 @@ fn prefix(path: &Path) -> &'static str {
 /// Writes under another name first: a reader never sees half a file.
 fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let unfinished = path.with_extension(format!("{}.part", path.extension().unwrap_or_default().to_string_lossy()));
-    let written = File::create(&unfinished).and_then(|mut file| file.write_all(content).and_then(|()| file.sync_data()));
+    let written = File::create(&unfinished).and_then(|mut file| file.write_all(content));
     let done = written.and_then(|()| fs::rename(&unfinished, path));
     if done.is_err() {
         let _ = fs::remove_file(&unfinished);

@@ -1,5 +1,5 @@
 //! How often the watchdog looks: every few milliseconds while calls come in numbers, and then it keeps the coarse time; else ten times a second,
-//! and twice while nothing moves that could be found to last too long.
+//! and once while nothing moves that could be found to last too long.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::flight;
 /// The time between two looks at what moves.
 pub(super) const REST: Duration = Duration::from_millis(100);
 /// The longest time between two looks.
-pub(super) const LONG: Duration = Duration::from_millis(500);
+pub(super) const LONG: Duration = Duration::from_secs(1);
 /// Ticks after which it is asked whether that is worth while.
 const WINDOW: u32 = 25;
 /// So many polls of different threads and ticks are.

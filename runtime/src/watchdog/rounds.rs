@@ -61,9 +61,9 @@ impl Rounds {
         });
     }
 
-    /// How long nothing needs to be looked at, unless calls do: a runtime that stalls is noticed a tenth of its time late at most.
+    /// How long nothing needs to be looked at, unless calls do: a runtime that stalls is noticed a fifth of its time late at most.
     pub(super) fn longest(&self) -> Duration {
-        if self.calm && self.orphans.is_empty() { policy::watchdog().runtime_stalled_after.value / 10 } else { REST }
+        if self.calm && self.orphans.is_empty() { policy::watchdog().runtime_stalled_after.value / 5 } else { REST }
     }
 
     /// The watchdog sleeps until `due`.
