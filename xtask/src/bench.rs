@@ -14,7 +14,6 @@ Measures in an optimised build; run it on an idle machine with two free cores.
   device          tensor functions bare and under #[safe_mps_op]: while nothing fails, with `snapshot`, on the CPU, and
                   with a fault in each call, with the instructions beside where valgrind is installed
                   (integration-tests/benches/device.rs). Prepares libtorch first; Linux only.
-                  ARGUMENTS are handed to the benchmark.
   -h, --help      this text
 
 `guard` runs, side by side in one process and in rounds that take each in turn: a bare call; the same call under
@@ -30,6 +29,15 @@ tokio's, or figures with their unit, and the goal beside. Its arguments:
                         valgrind, against the ceilings in benches/guard/ceilings.txt; fails above one. What the kernel
                         does is not counted, nor, under valgrind, the reading of a clock.
       --record          with --counts: what was counted, and 2 % more, becomes the new ceilings
+
+The arguments of `device`:
+
+      --row NAME        this row only; may be given several times: empty-cpu, empty-device, cpu, device, snapshot, routed,
+                        routed-copies, failing, module
+      --rounds N        measured rounds (101); the module takes a third of them
+      --counts          instead: the instructions that the attribute adds to a call, counted by valgrind, against the
+                        ceilings in integration-tests/benches/device/ceilings.txt; fails above one
+      --record          with --counts and all rows: what was counted, and 2 % more, becomes the new ceilings
 ";
 
 const GUARD: &[&str] = &["run", "--release", "--package", "backstop-benches", "--bin", "bench-guard"];
@@ -63,10 +71,25 @@ mod tests {
 
     #[test]
     fn the_help_names_every_scenario() {
-        let path = workspace::root().join("benches/guard/main.rs");
-        let bench = fs::read_to_string(&path).expect("the benchmark can be read");
-        let names: Vec<&str> = bench.split("Scenario { name: \"").skip(1).filter_map(|rest| Some(rest.split_once('"')?.0)).collect();
+        let names = named_in("benches/guard/main.rs", "Scenario { name: \"");
         assert!(names.len() > 5, "{names:?}");
+        assert_helped(&names);
+    }
+
+    #[test]
+    fn the_help_names_every_row() {
+        let rows = "integration-tests/benches/device/rows.rs";
+        let names: Vec<String> = ["row(\"", "name: \""].into_iter().flat_map(|before| named_in(rows, before)).collect();
+        assert!(names.len() > 8, "{names:?}");
+        assert_helped(&names);
+    }
+
+    fn named_in(path: &str, before: &str) -> Vec<String> {
+        let text = fs::read_to_string(workspace::root().join(path)).expect("the benchmark can be read");
+        text.split(before).skip(1).filter_map(|rest| Some(rest.split_once('"')?.0.to_owned())).collect()
+    }
+
+    fn assert_helped(names: &[String]) {
         for name in names {
             assert!(HELP.contains(&format!("{name},")) || HELP.contains(&format!("{name}\n")), "{name}");
         }

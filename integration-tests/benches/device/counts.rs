@@ -1,70 +1,116 @@
 //! Instructions beside times: the same on a busy machine and on an idle one. This program runs itself under valgrind, once for all rows.
 
-use std::env;
-use std::fs;
-use std::process::Command;
+use std::path::Path;
+use std::process::{Command, ExitCode};
+use std::{env, fs};
 
-use super::Row;
+use crate::Done;
+use crate::options::Options;
+use crate::row::Row;
 
 const CHILD: &str = "BACKSTOP_BENCH_COUNTS";
+const CEILINGS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/device/ceilings.txt");
+const HEAD: &str = "# The most instructions that the attribute may add to a call: `cargo xtask bench device --counts --record`.\n";
+/// What a call costs that goes well, or that is sent to the CPU. The others are too long to be anybody's worry.
+const BOUNDED: [&str; 6] = ["empty-cpu", "empty-device", "cpu", "device", "snapshot", "routed"];
 
-/// Of one call: without and with the attribute.
-pub type Counts = (u64, u64);
+/// The instructions of one call of a row.
+pub struct Counted {
+    name: String,
+    base: u64,
+    with: u64,
+}
+
+impl Counted {
+    /// What the attribute adds.
+    pub fn more(&self) -> i64 {
+        self.with as i64 - self.base as i64
+    }
+}
 
 /// Whether this process is the one under valgrind.
 pub fn is_child() -> bool {
     env::var_os(CHILD).is_some()
 }
 
-/// What runs under valgrind: the first calls, which set everything up, are not counted.
+/// What runs under valgrind. Of short calls the least of some is taken, each behind so many others that it sets nothing up, that the coarse
+/// time is kept, and that most are not the first in a tick of it.
 pub fn count(row: &Row<'_>) {
-    let calls = calls(row);
+    let (counted_calls, before) = if row.calls > 20 { (7, row.calls / 5) } else { (1, 1) };
     for call in [row.base, row.with] {
-        (0..calls).for_each(|_| call());
-        counted(calls, call);
-        println!("{calls}");
+        for _ in 0..counted_calls {
+            (0..before).for_each(|_| call());
+            counted(call);
+        }
+        println!("{} {counted_calls}", row.name);
     }
-}
-
-/// Costly calls are counted once: there is nothing to average.
-fn calls(row: &Row<'_>) -> u32 {
-    if row.calls >= 1000 { 20 } else { 1 }
 }
 
 /// Valgrind counts inside of this function, and writes down what it has when it is left.
 #[inline(never)]
-fn counted(calls: u32, call: &dyn Fn()) {
-    (0..calls).for_each(|_| call());
+fn counted(call: &dyn Fn()) {
+    call();
 }
 
 /// Those of every row, in their order.
-pub fn all() -> Result<Vec<Counts>, String> {
+pub fn all(options: &Options) -> Done<Vec<Counted>> {
     let folder = env::temp_dir().join(format!("backstop-counts-{}", std::process::id()));
-    fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
-    let counts = of_child(&folder.join("out"));
+    fs::create_dir_all(&folder)?;
+    let counts = of_child(&folder.join("out"), options);
     let _ = fs::remove_dir_all(&folder);
     counts
 }
 
-fn of_child(out: &std::path::Path) -> Result<Vec<Counts>, String> {
+fn of_child(out: &Path, options: &Options) -> Done<Vec<Counted>> {
     let mut valgrind = Command::new("valgrind");
     valgrind.args(["--tool=callgrind", "--collect-atstart=no"]);
     valgrind.args(["--toggle-collect=device::counts::counted", "--dump-after=device::counts::counted"]);
-    valgrind.arg(format!("--callgrind-out-file={}", out.display())).arg(env::current_exe().map_err(|error| error.to_string())?);
+    valgrind.arg(format!("--callgrind-out-file={}", out.display())).arg(env::current_exe()?).args(options.rows());
     let output = valgrind.env(CHILD, "1").output();
     let output = output.map_err(|error| format!("cannot start valgrind: {error}; on Debian and Ubuntu: apt install valgrind"))?;
     if !output.status.success() {
-        return Err(format!("valgrind failed:\n{}", String::from_utf8_lossy(&output.stderr)));
+        return Err(format!("valgrind failed:\n{}", String::from_utf8_lossy(&output.stderr)).into());
     }
-    let calls: Vec<u64> = String::from_utf8_lossy(&output.stdout).lines().filter_map(|line| line.parse().ok()).collect();
-    let counts: Vec<u64> = calls.iter().zip(1..).map(|(calls, dump)| Ok(total(out, dump)? / calls)).collect::<Result<_, String>>()?;
-    Ok(counts.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect())
+    let mut dumps = 1..;
+    let mut sides = Vec::new();
+    for line in String::from_utf8(output.stdout)?.lines() {
+        let Some((name, calls)) = line.split_once(' ') else { continue };
+        let counts: Vec<u64> = dumps.by_ref().take(calls.parse()?).map(|dump| total(out, dump)).collect::<Done<_>>()?;
+        sides.push((name.to_owned(), counts.into_iter().min().ok_or("a row without a call")?));
+    }
+    let row = |sides: &[(String, u64)]| Counted { name: sides[0].0.clone(), base: sides[0].1, with: sides[1].1 };
+    Ok(sides.chunks_exact(2).map(row).collect())
 }
 
 /// The instructions that the dump of this number holds.
-fn total(out: &std::path::Path, dump: u32) -> Result<u64, String> {
+fn total(out: &Path, dump: u32) -> Done<u64> {
     let path = format!("{}.{dump}", out.display());
     let text = fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
     let total = text.lines().find_map(|line| line.strip_prefix("totals: ")?.trim().parse().ok());
-    total.ok_or_else(|| format!("{path} holds no total"))
+    Ok(total.ok_or_else(|| format!("{path} holds no total"))?)
+}
+
+/// Counts, prints, and compares with the ceilings or records new ones.
+pub fn compare(options: &Options) -> Done<ExitCode> {
+    let ceilings = if options.record { String::new() } else { fs::read_to_string(CEILINGS)? };
+    let (mut recorded, mut met) = (HEAD.to_owned(), true);
+    println!("instructions of one call\n{:<14} {:>10} {:>10} {:>10}", "row", "without", "more", "ceiling");
+    for row in all(&options.within(&BOUNDED))? {
+        let more = row.more();
+        let ceiling = if options.record { more + (more + 49) / 50 } else { ceiling(&ceilings, &row.name)? };
+        let verdict = if more <= ceiling { "" } else { "  exceeded" };
+        println!("{:<14} {:>10} {more:>10} {ceiling:>10}{verdict}", row.name, row.base);
+        recorded += &format!("{} {ceiling}\n", row.name);
+        met &= more <= ceiling;
+    }
+    if options.record {
+        fs::write(CEILINGS, recorded)?;
+    }
+    Ok(if met { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn ceiling(ceilings: &str, row: &str) -> Done<i64> {
+    let line = ceilings.lines().find_map(|line| line.strip_prefix(row)?.strip_prefix(' '));
+    let missing = || format!("{CEILINGS} says nothing of `{row}`; record it: cargo xtask bench device --counts --record");
+    Ok(line.ok_or_else(missing)?.trim().parse()?)
 }
