@@ -2,7 +2,6 @@
 //!
 //! What an attempt sets on its thread follows an asynchronous body from poll to poll, whichever thread polls it.
 
-use std::any::Any;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind, resume_unwind};
 use std::pin::Pin;
@@ -10,7 +9,6 @@ use std::sync::Once;
 use std::task::{Context, Poll};
 
 use super::classify;
-use super::failure::text_of;
 use super::torch::{self, Autocast};
 
 /// Where an attempt runs.
@@ -53,6 +51,7 @@ thread_local! {
 }
 
 /// Whether this call is made by a body that runs on the CPU because of a fallback.
+#[inline]
 pub(crate) fn inside_fallback() -> bool {
     WATCH.get().place == Some(Place::Cpu)
 }
@@ -123,16 +122,19 @@ impl<F: Future> Future for Attempting<F> {
 struct Entered(Watch);
 
 impl Entered {
+    #[inline]
     fn new(watch: Watch) -> Self {
         Self(WATCH.replace(watch))
     }
 
+    #[inline]
     fn leave(self) -> Watch {
         WATCH.get()
     }
 }
 
 impl Drop for Entered {
+    #[inline]
     fn drop(&mut self) {
         let inside = WATCH.get();
         WATCH.set(Watch { place: self.0.place, stepped: self.0.stepped || inside.stepped });
@@ -141,28 +143,27 @@ impl Drop for Entered {
 
 /// Puts a filter before the panic hook, once: a device fault inside an attempt is not printed (its text is 3 to 16 KB of
 /// C++ frames), since it is either handled or raised again. Every other panic reaches the hook that was there.
+#[inline]
 fn listen() {
     static ONCE: Once = Once::new();
     if ONCE.is_completed() || std::thread::panicking() {
         return;
     }
-    ONCE.call_once(|| {
-        let before = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |panic| {
-            if !is_silent(panic) {
-                before(panic);
-            }
-        }));
-    });
+    ONCE.call_once(filter);
+}
+
+fn filter() {
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if !is_silent(panic) {
+            before(panic);
+        }
+    }));
 }
 
 fn is_silent(panic: &PanicHookInfo<'_>) -> bool {
     let Ok(Watch { place: Some(place), stepped }) = WATCH.try_with(Cell::get) else { return false };
-    let in_optimizer = panic.location().is_some_and(|at| at.file().replace('\\', "/").ends_with("nn/optimizer.rs"));
+    let in_optimizer = panic.location().is_some_and(torch::is_optimizers);
     let _ = WATCH.try_with(|watch| watch.set(Watch { place: Some(place), stepped: stepped || in_optimizer }));
-    text_of(panic.payload()).is_some_and(|text| text.contains("Torch(\"")) && is_fault(panic.payload())
-}
-
-fn is_fault(payload: &(dyn Any + Send)) -> bool {
-    classify::of_panic(payload).is_some()
+    classify::is_unwrapped(panic.payload())
 }

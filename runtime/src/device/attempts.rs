@@ -56,7 +56,7 @@ where
         Begun::Lost(cause) => Stage::Answered(failure::fail(returns.errors, cause), arguments),
         Begun::Device => Stage::Device(call, arguments),
         Begun::Cpu(fault) => {
-            let first = fault.map(|fault| Failure::foreseen(returns.errors, fault));
+            let first = fault.map(|fault| Failure::foreseen(returns.errors, *fault));
             Stage::on_cpu(call, returns.errors, first, arguments)
         }
     };
@@ -138,16 +138,19 @@ where
             (Stage::Unseen(names, arguments), Some(ended)) => {
                 opaque::value(opaque::explain(site, names, returns.errors, ended.result, arguments))
             }
-            (Stage::Device(call, arguments), Some(ended)) => match call.judge(returns.errors, ended, arguments) {
-                Judged::Done(returned) => returned,
-                Judged::Again(failure) => {
-                    let stage = Stage::on_cpu(call, returns.errors, Some(failure), arguments);
-                    return ControlFlow::Continue(Self { site, returns, stage, copies, counted });
-                }
+            (Stage::Device(call, arguments), Some(ended)) => match call.settle(returns.errors, ended, arguments) {
+                Ok(returned) => returned,
+                Err(ended) => match call.judge(returns.errors, ended, arguments) {
+                    Judged::Done(returned) => returned,
+                    Judged::Again(failure) => {
+                        let stage = Stage::on_cpu(call, returns.errors, Some(failure), arguments);
+                        return ControlFlow::Continue(Self { site, returns, stage, copies, counted });
+                    }
+                },
             },
             (stage, None) => return ControlFlow::Continue(Self { site, returns, stage, copies, counted }),
         };
-        counted.returned(returns.errors.error(&returned).is_some());
+        counted.returned(returns.errors.failed(&returned));
         ControlFlow::Break(returned)
     }
 }

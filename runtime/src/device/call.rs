@@ -8,7 +8,7 @@ use super::health::Route;
 use super::routes::{self, Routes};
 use super::survey::{Survey, signature};
 use super::{preflight, torch};
-use crate::policy::DevicePolicy;
+use crate::policy::{self, DevicePolicy};
 use crate::site::Site;
 
 /// One call. Made in place and then filled there: see [`Survey`].
@@ -17,7 +17,6 @@ pub(super) struct Call {
     pub(super) names: &'static [&'static str],
     pub(super) survey: Survey,
     pub(super) routes: Routes,
-    policy: DevicePolicy,
     /// Whether this call tries the device for others that wait.
     pub(super) probe: bool,
     /// The argument that the result may borrow from, and not from a copy of it: there is one attempt, on the device.
@@ -32,7 +31,7 @@ pub(super) enum Begun {
     Unseen,
     Device,
     /// Straight to the CPU: by policy, because of earlier faults, or because of this one, which the pre-flight check foresees.
-    Cpu(Option<Fault>),
+    Cpu(Option<Box<Fault>>),
     /// The device is lost; the cause.
     Lost(&'static str),
 }
@@ -40,7 +39,7 @@ pub(super) enum Begun {
 impl Call {
     #[inline]
     pub(super) fn new(site: &'static Site, names: &'static [&'static str]) -> Self {
-        Self { site, names, survey: Survey::new(), routes: Routes::of(site), policy: DevicePolicy::built_in(), probe: false, bound: None }
+        Self { site, names, survey: Survey::new(), routes: Routes::of(site), probe: false, bound: None }
     }
 
     pub(super) fn begin<A: Arguments>(&mut self, arguments: &mut A, counted: &Counted) -> Begun {
@@ -50,19 +49,21 @@ impl Call {
         if !self.survey.note(arguments) {
             return Begun::Unseen;
         }
-        self.policy = counted.policy();
-        if !self.policy.fallback && !self.policy.cpu {
+        let special = counted.special();
+        if special.is_some_and(|policy| !policy.fallback && !policy.cpu) {
             return Begun::Plain;
         }
         if let Some(cause) = routes::lost() {
             return Begun::Lost(cause);
         }
         self.bound = arguments.bound();
-        if self.bound.is_none() && self.is_routed(arguments) {
+        if self.bound.is_none() && (special.is_some_and(|policy| policy.cpu) || self.is_routed(arguments)) {
             return Begun::Cpu(None);
         }
-        if let Some(fault) = self.foreseen(arguments) {
-            return Begun::Cpu(Some(fault));
+        if special.is_some_and(|policy| policy.preflight)
+            && let Some(fault) = self.foreseen(arguments)
+        {
+            return Begun::Cpu(Some(Box::new(fault)));
         }
         if self.site.settings().snapshot {
             self.survey.copy(arguments);
@@ -70,22 +71,24 @@ impl Call {
         Begun::Device
     }
 
+    #[inline]
     fn is_routed<A: Arguments>(&mut self, arguments: &A) -> bool {
-        if self.policy.cpu {
-            return true;
-        }
-        let route = self.routes.route(&self.policy, || signature(arguments));
+        let route = self.routes.route(|| (self.policy(), signature(arguments)));
         self.probe = route == Route::Probe;
         matches!(route, Route::Cpu(_))
     }
 
+    #[cold]
     fn foreseen<A: Arguments>(&self, arguments: &A) -> Option<Fault> {
-        let fault = if self.policy.preflight { preflight::check(arguments, self.survey.origin, self.names) } else { None };
-        fault.inspect(|fault| {
+        preflight::check(arguments, self.survey.origin, self.names).inspect(|fault| {
             if self.bound.is_none() {
                 self.remember(fault, signature(arguments));
             }
         })
+    }
+
+    fn policy(&self) -> DevicePolicy {
+        policy::device(self.site)
     }
 
     pub(super) fn device(&self) -> String {
@@ -94,7 +97,7 @@ impl Call {
 
     /// What a fault says about the next call.
     pub(super) fn remember(&self, fault: &Fault, signature: u64) {
-        self.routes.failed(fault.class, signature, &self.policy);
+        self.routes.failed(fault.class, signature, &self.policy());
         if self.probe {
             self.routes.inconclusive(signature);
         }

@@ -62,11 +62,10 @@ impl Counted {
         Self { site, slot: Some(slot), began, exact: true, outcome: None }
     }
 
-    /// What applies to the call.
+    /// What applies to the call, where that is out of the ordinary: as the call began, so no table is looked into for the others.
     #[inline]
-    pub(super) fn policy(&self) -> DevicePolicy {
-        let plan = self.slot.and_then(|slot| slot.look_up(self.site));
-        plan.map_or_else(|| policy::device(self.site), |plan| plan.policy.device.value)
+    pub(super) fn special(&self) -> Option<DevicePolicy> {
+        if self.slot.is_some_and(Slot::plain_device) { None } else { special(self.site) }
     }
 
     /// The call returned.
@@ -84,6 +83,11 @@ impl Counted {
         }
         self.outcome = Some(if failed { Outcome::Error } else { Outcome::Ok });
     }
+}
+
+#[cold]
+fn special(site: &'static Site) -> Option<DevicePolicy> {
+    Some(policy::device(site)).filter(|policy| !policy.is_plain())
 }
 
 impl Drop for Counted {

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::panic::{panic_any, resume_unwind};
 use std::thread;
 
-use super::classify::{self, Fault};
+use super::classify::{self, Fault, text_of};
 use super::result::Errors;
 use super::torch;
 
@@ -63,16 +63,4 @@ pub(super) fn said<R, E: Errors<R>>(errors: E, result: &thread::Result<R>) -> Op
         Ok(returned) => errors.error(returned).map(Cow::Owned),
         Err(panic) => Some(Cow::Borrowed(text_of(&**panic).unwrap_or("a panic without a text"))),
     }
-}
-
-/// The text of a panic.
-pub(super) fn text_of(payload: &(dyn Any + Send)) -> Option<&str> {
-    payload.downcast_ref::<String>().map(String::as_str).or_else(|| payload.downcast_ref::<&str>().copied())
-}
-
-/// A text without its C++ frames.
-pub(super) fn head(text: &str) -> String {
-    let cut = ["\nException raised from ", "\nframe #", "\\nException raised from ", "\\nframe #"];
-    let end = cut.iter().filter_map(|mark| text.find(mark)).min().unwrap_or(text.len());
-    text[..end].trim().to_owned()
 }

@@ -17,7 +17,23 @@ pub(super) enum Judged<R> {
 }
 
 impl Call {
-    /// Decides whether the first attempt is the last.
+    /// Ends a call that went well; any other attempt is given back.
+    #[inline]
+    pub(super) fn settle<A, R, E>(&self, errors: E, ended: Ended<R>, arguments: &A) -> Result<R, Ended<R>>
+    where
+        A: Arguments,
+        E: Errors<R>,
+    {
+        match ended.result {
+            Ok(returned) if !errors.failed(&returned) => {
+                self.routes.succeeded(|| signature(arguments));
+                Ok(returned)
+            }
+            result => Err(Ended { result, stepped: ended.stepped }),
+        }
+    }
+
+    /// Decides whether a first attempt that [did not go well](Self::settle) is the last.
     pub(super) fn judge<A, R, E>(&self, errors: E, ended: Ended<R>, arguments: &mut A) -> Judged<R>
     where
         A: Arguments,
@@ -31,7 +47,9 @@ impl Call {
             Err(panic) => classify::of_panic(&**panic),
         };
         let Some(mut fault) = fault else {
-            self.device_answered(errors, &ended.result, arguments);
+            if self.probe {
+                self.routes.inconclusive(signature(arguments));
+            }
             return Judged::Done(ended.value());
         };
         if fault.class == Class::LibraryError && !torch::answers(self.survey.origin) {
@@ -49,15 +67,6 @@ impl Call {
         }
     }
 
-    fn device_answered<A: Arguments, R, E: Errors<R>>(&self, errors: E, result: &std::thread::Result<R>, arguments: &A) {
-        let worked = result.as_ref().is_ok_and(|returned| errors.error(returned).is_none());
-        if worked {
-            self.routes.succeeded(|| signature(arguments));
-        } else if self.probe {
-            self.routes.inconclusive(signature(arguments));
-        }
-    }
-
     /// Why a second attempt would be wrong; `None`: it is right, and everything is as it was before the first.
     fn objection<A, R, E>(&self, errors: E, ended: &Ended<R>, fault: &Fault, arguments: &mut A) -> Option<String>
     where
@@ -71,7 +80,7 @@ impl Call {
         if !fault.retry {
             return Some("a fault of this class says nothing about the CPU".to_owned());
         }
-        if ended.stepped || stepped_in_frames(errors, &ended.result) {
+        if ended.stepped || said(errors, &ended.result).is_some_and(|text| classify::shows_a_step(&text)) {
             let restored = self.survey.restore(arguments);
             let weights = if self.survey.is_copied() && restored.is_ok() { "; the weights are as before the call" } else { "" };
             return Some(format!(
@@ -121,10 +130,4 @@ pub(super) fn unlock_stores<A: Arguments>(arguments: &A) {
             store.variables_.clear_poison();
         }
     }));
-}
-
-/// Whether the C++ frames show an optimizer at work. Frames never make a device fault; here they only forbid a retry.
-fn stepped_in_frames<R, E: Errors<R>>(errors: E, result: &std::thread::Result<R>) -> bool {
-    const STEP: &str = "torch::optim::";
-    said(errors, result).is_some_and(|text| text.contains(STEP))
 }

@@ -33,6 +33,7 @@ mod snapshot;
 mod survey;
 mod told;
 mod torch;
+mod tuples;
 
 pub use argument::{
     Again, Argument, Arguments, Bind, ByClone, ByMigrate, ByReference, ByRefs, BySkipped, BySkippedValue, BySlice, ByValue, Lent, Of, of,
@@ -44,8 +45,9 @@ pub use result::{
     Errors, ErrorsByPanic, ErrorsByPointer, ErrorsForeign, ErrorsFromTch, Hidden, Panics, ResultOf, Tensors, TensorsHidden, TensorsShown,
 };
 
-use attempt::Place;
+use attempt::{Ended, Place};
 use call::{Begun, Call};
+use classify::Fault;
 use counted::Counted;
 use failure::Failure;
 use judge::Judged;
@@ -80,26 +82,56 @@ where
     let counted = Counted::here(site);
     let mut call = Call::new(site, names);
     let returned = match call.begin(&mut arguments, &counted) {
-        Begun::Plain => body(arguments.give()),
+        Begun::Device => {
+            let ended = attempt::run(Place::Device, || match inject::at_once(site, returns.errors) {
+                None => body(arguments.lend()),
+                Some(injected) => injected,
+            });
+            match call.settle(returns.errors, ended, &arguments) {
+                Ok(returned) => returned,
+                Err(ended) => after(call, returns, ended, &mut arguments, &mut body),
+            }
+        }
         Begun::Unseen => {
             let result = caught::run(|| body(arguments.give()));
             opaque::value(opaque::explain(site, names, returns.errors, result, &arguments))
         }
+        Begun::Plain => body(arguments.give()),
         Begun::Lost(cause) => failure::fail(returns.errors, cause),
-        Begun::Cpu(fault) => {
-            let first = fault.map(|fault| Failure::foreseen(returns.errors, fault));
-            on_cpu(call, returns, &mut arguments, first, &mut body)
-        }
-        Begun::Device => {
-            let ended = attempt::run(Place::Device, || inject::at_once(site, returns.errors).unwrap_or_else(|| body(arguments.lend())));
-            match call.judge(returns.errors, ended, &mut arguments) {
-                Judged::Done(returned) => returned,
-                Judged::Again(failure) => on_cpu(call, returns, &mut arguments, Some(failure), &mut body),
-            }
-        }
+        Begun::Cpu(fault) => instead(call, returns, fault, &mut arguments, &mut body),
     };
-    counted.returned(returns.errors.error(&returned).is_some());
+    counted.returned(returns.errors.failed(&returned));
     returned
+}
+
+/// What follows an attempt on the device that failed. Apart from [`run`], as all that is rare: most calls neither pass it nor load it.
+#[cold]
+#[inline(never)]
+fn after<A, R, E, T, F>(call: Call, returns: Returns<E, T>, ended: Ended<R>, arguments: &mut A, body: &mut F) -> R
+where
+    A: Arguments,
+    E: Errors<R>,
+    T: Tensors<R>,
+    F: for<'x> FnMut(Lent<'x, A>) -> R,
+{
+    match call.judge(returns.errors, ended, arguments) {
+        Judged::Done(returned) => returned,
+        Judged::Again(failure) => on_cpu(call, returns, arguments, Some(failure), body),
+    }
+}
+
+/// Straight to the CPU.
+#[cold]
+#[inline(never)]
+fn instead<A, R, E, T, F>(call: Call, returns: Returns<E, T>, fault: Option<Box<Fault>>, arguments: &mut A, body: &mut F) -> R
+where
+    A: Arguments,
+    E: Errors<R>,
+    T: Tensors<R>,
+    F: for<'x> FnMut(Lent<'x, A>) -> R,
+{
+    let first = fault.map(|fault| Failure::foreseen(returns.errors, *fault));
+    on_cpu(call, returns, arguments, first, body)
 }
 
 fn on_cpu<A, R, E, T, F>(call: Call, returns: Returns<E, T>, arguments: &mut A, first: Option<Failure<R>>, body: &mut F) -> R

@@ -6,8 +6,8 @@ use super::Returns;
 use super::argument::{self, Arguments, Lent};
 use super::attempt::Ended;
 use super::call::Call;
-use super::classify::{self, Class, Fault};
-use super::failure::{Failure, amend, fail, head, raise, said};
+use super::classify::{self, Class, Fault, without_frames};
+use super::failure::{Failure, amend, fail, raise, said};
 use super::judge::unlock_stores;
 use super::migrate::{SeenMut, VisitorMut};
 use super::moving::{Exchange, Migration};
@@ -36,7 +36,7 @@ impl Call {
         match first {
             Some(Failure { result, fault, .. }) if !late => {
                 let _ = self.survey.restore(arguments);
-                self.refuse(errors, result, &fault, &format!("the copy to the CPU failed: {}", head(&text)))
+                self.refuse(errors, result, &fault, &format!("the copy to the CPU failed: {}", without_frames(&text)))
             }
             _ => fail(errors, &text),
         }
@@ -135,8 +135,8 @@ impl<'c, A: Arguments, R> OnCpu<'c, A, R> {
         };
         returns.tensors.visit_mut(&mut returned, &mut VisitorMut::new(&mut home));
         if let Some(error) = kept {
-            let reason = &*head(&torch::text(&error));
-            observe::event(&Event::ResultKept { site: self.call.site, device: &self.call.device(), reason });
+            let text = torch::text(&error);
+            observe::event(&Event::ResultKept { site: self.call.site, device: &self.call.device(), reason: without_frames(&text) });
         }
         returned
     }
@@ -146,7 +146,7 @@ impl<'c, A: Arguments, R> OnCpu<'c, A, R> {
         self.undo();
         let site = self.call.site;
         let left_behind = mixed(second).map(|_| format!("; {}", self.left_behind())).unwrap_or_default();
-        let second = format!("{}{left_behind}", head(second));
+        let second = format!("{}{left_behind}", without_frames(second));
         report::refused(site, &self.call.device(), &first.fault, &format!("the CPU failed too: {second}"));
         amend(errors, first.result, &format!("\n\nbackstop: `{}` failed on the CPU too: {second}", site.name()))
     }

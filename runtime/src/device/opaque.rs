@@ -4,10 +4,9 @@
 use std::panic::resume_unwind;
 
 use super::argument::Arguments;
-use super::classify::{self, Backend, Fault};
-use super::failure::text_of;
-use super::report;
+use super::classify::{self, Backend, Fault, text_of};
 use super::result::Errors;
+use super::{report, torch};
 use crate::policy;
 use crate::site::Site;
 
@@ -20,7 +19,27 @@ enum Holds {
 }
 
 /// Ends a call that found no tensor on a device. If a device failed it all the same, an argument hid its tensors, and is named.
+#[inline]
 pub(super) fn explain<A, R, E>(
+    site: &'static Site,
+    names: &[&str],
+    errors: E,
+    result: std::thread::Result<R>,
+    arguments: &A,
+) -> std::thread::Result<R>
+where
+    A: Arguments,
+    E: Errors<R>,
+{
+    match result {
+        Ok(returned) if !errors.failed(&returned) => Ok(returned),
+        failed => explain_failure(site, names, errors, failed, arguments),
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn explain_failure<A, R, E>(
     site: &'static Site,
     names: &[&str],
     errors: E,
@@ -85,19 +104,12 @@ fn holds(ty: &str) -> Holds {
     if ty.starts_with("fn(") {
         return Holds::Never;
     }
-    if paths().any(is_tensors) {
+    if paths().any(torch::is_named_for_tensors) {
         return Holds::Surely;
     }
-    let foreign = |path: &str| path.contains("::") && !["core::", "alloc::", "std::", "tch::"].iter().any(|own| path.starts_with(own));
+    let known = |path: &str| torch::is_named(path) || ["core::", "alloc::", "std::"].iter().any(|own| path.starts_with(own));
+    let foreign = |path: &str| path.contains("::") && !known(path);
     if paths().any(|path| path == "dyn" || foreign(path)) { Holds::Perhaps } else { Holds::Never }
-}
-
-/// A tensor, or what has some: the types of `tch::nn` but for settings and optimizers.
-fn is_tensors(path: &str) -> bool {
-    let name = path.rsplit("::").next().unwrap_or(path);
-    let settings = path.contains("::init::") || ["Config", "ConfigND", "Optimizer", "PaddingMode"].iter().any(|end| name.ends_with(end));
-    let by_name = matches!(name, "Tensor" | "CModule" | "TrainableCModule");
-    path.starts_with("tch::") && (by_name || path.starts_with("tch::nn::") && !settings)
 }
 
 #[cfg(test)]

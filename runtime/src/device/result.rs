@@ -31,7 +31,10 @@ pub trait Errors<R>: Copy {
     /// The device fault that the value reports.
     fn fault(self, returned: &R) -> Option<Fault>;
 
-    /// Whether the value is an `Err`, and its text.
+    /// Whether the value is an `Err`.
+    fn failed(self, returned: &R) -> bool;
+
+    /// The text of an `Err`.
     fn error(self, returned: &R) -> Option<String>;
 
     /// The value that fails with `text`; `Err` gives the text back where only a panic can say it.
@@ -66,6 +69,10 @@ impl<T, E: Error + From<TchError> + 'static> Errors<Result<T, E>> for FromTch {
         classify::of_error(returned.as_ref().err()?)
     }
 
+    fn failed(self, returned: &Result<T, E>) -> bool {
+        returned.is_err()
+    }
+
     fn error(self, returned: &Result<T, E>) -> Option<String> {
         returned.as_ref().err().map(ToString::to_string)
     }
@@ -89,6 +96,10 @@ where
 {
     fn fault(self, returned: &Result<T, E>) -> Option<Fault> {
         classify::of_error(returned.as_ref().err()?.as_error())
+    }
+
+    fn failed(self, returned: &Result<T, E>) -> bool {
+        returned.is_err()
     }
 
     fn error(self, returned: &Result<T, E>) -> Option<String> {
@@ -121,6 +132,10 @@ impl<T, E: Error + 'static> Errors<Result<T, E>> for Foreign {
         classify::of_error(returned.as_ref().err()?)
     }
 
+    fn failed(self, returned: &Result<T, E>) -> bool {
+        returned.is_err()
+    }
+
     fn error(self, returned: &Result<T, E>) -> Option<String> {
         returned.as_ref().err().map(ToString::to_string)
     }
@@ -135,6 +150,10 @@ impl<T, E: Error + 'static> Errors<Result<T, E>> for Foreign {
 impl<R> Errors<R> for Panics {
     fn fault(self, _: &R) -> Option<Fault> {
         None
+    }
+
+    fn failed(self, _: &R) -> bool {
+        false
     }
 
     fn error(self, _: &R) -> Option<String> {

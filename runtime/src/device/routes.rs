@@ -1,6 +1,6 @@
 //! What every function's failures say, kept for its next call; and whether the device is lost for good.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::classify::Class;
@@ -11,6 +11,9 @@ use crate::event::Event;
 use crate::observe;
 use crate::policy::DevicePolicy;
 use crate::site::{Site, sites};
+
+/// How many functions remember something: mostly none does, and then nothing needs to be looked up.
+static REMEMBERING: AtomicUsize = AtomicUsize::new(0);
 
 #[derive(Default)]
 struct Kept {
@@ -25,63 +28,87 @@ impl Kept {
     fn change<T>(&self, change: impl FnOnce(&mut Health) -> T) -> T {
         let mut health: MutexGuard<'_, Health> = self.health.lock().unwrap_or_else(PoisonError::into_inner);
         let changed = change(&mut health);
-        self.remembers.store(!health.is_clear(), Ordering::Release);
+        let remembers = !health.is_clear();
+        match (self.remembers.swap(remembers, Ordering::AcqRel), remembers) {
+            (false, true) => _ = REMEMBERING.fetch_add(1, Ordering::AcqRel),
+            (true, false) => _ = REMEMBERING.fetch_sub(1, Ordering::AcqRel),
+            _ => {}
+        }
         changed
+    }
+
+    #[cold]
+    fn route(&self, (policy, signature): (DevicePolicy, u64)) -> Route {
+        self.change(|health| health.route(Tick::now(), signature, &policy))
+    }
+
+    #[cold]
+    fn succeeded(&self, site: &'static Site, signature: u64) {
+        if self.change(|health| health.succeeded(signature)) {
+            observe::event(&Event::DeviceRouted { site, cpu: false });
+        }
     }
 }
 
 /// What one function's failures say.
 #[derive(Clone, Copy)]
-pub(super) struct Routes {
-    site: &'static Site,
-    /// A site that no attribute made has no memory: it always goes to the device.
-    kept: Option<&'static Kept>,
-}
+pub(super) struct Routes(&'static Site);
 
 impl Routes {
-    pub(super) fn of(site: &'static Site) -> Self {
-        static KEPT: OnceLock<Vec<Kept>> = OnceLock::new();
-        Self { site, kept: KEPT.get_or_init(|| sites().iter().map(|_| Kept::default()).collect()).get(site.id()) }
-    }
-
-    fn remembering(self) -> Option<&'static Kept> {
-        self.kept.filter(|kept| kept.remembers.load(Ordering::Acquire))
-    }
-
-    /// Where a call goes; `signature` is asked for only where something is remembered.
     #[inline]
-    pub(super) fn route(self, policy: &DevicePolicy, signature: impl FnOnce() -> u64) -> Route {
-        let Some(kept) = self.remembering() else { return Route::Device };
-        let signature = signature();
-        kept.change(|health| health.route(Tick::now(), signature, policy))
+    pub(super) fn of(site: &'static Site) -> Self {
+        Self(site)
+    }
+
+    /// A site that no attribute made has no memory: it always goes to the device.
+    fn kept(self) -> Option<&'static Kept> {
+        static KEPT: OnceLock<Vec<Kept>> = OnceLock::new();
+        KEPT.get_or_init(|| sites().iter().map(|_| Kept::default()).collect()).get(self.0.id())
+    }
+
+    #[inline]
+    fn remembering(self) -> Option<&'static Kept> {
+        if REMEMBERING.load(Ordering::Acquire) == 0 { None } else { self.remembering_itself() }
+    }
+
+    #[cold]
+    fn remembering_itself(self) -> Option<&'static Kept> {
+        self.kept().filter(|kept| kept.remembers.load(Ordering::Acquire))
+    }
+
+    /// Where a call goes; the policy and the signature are asked for only where something is remembered.
+    #[inline]
+    pub(super) fn route(self, of_call: impl FnOnce() -> (DevicePolicy, u64)) -> Route {
+        match self.remembering() {
+            None => Route::Device,
+            Some(kept) => kept.route(of_call()),
+        }
     }
 
     /// A device fault.
     pub(super) fn failed(self, class: Class, signature: u64, policy: &DevicePolicy) {
-        let Some(kept) = self.kept else { return };
+        let Some(kept) = self.kept() else { return };
         if kept.change(|health| health.failed(Tick::now(), class, signature, policy)) {
-            observe::event(&Event::DeviceRouted { site: self.site, cpu: true });
+            observe::event(&Event::DeviceRouted { site: self.0, cpu: true });
         }
     }
 
     /// The device did the work.
     #[inline]
     pub(super) fn succeeded(self, signature: impl FnOnce() -> u64) {
-        let Some(kept) = self.remembering() else { return };
-        let signature = signature();
-        if kept.change(|health| health.succeeded(signature)) {
-            observe::event(&Event::DeviceRouted { site: self.site, cpu: false });
+        if let Some(kept) = self.remembering() {
+            kept.succeeded(self.0, signature());
         }
     }
 
     /// A probe ended in an error of the program's own.
     pub(super) fn inconclusive(self, signature: u64) {
-        self.kept.iter().for_each(|kept| kept.change(|health| health.inconclusive(Tick::now(), signature)));
+        self.kept().iter().for_each(|kept| kept.change(|health| health.inconclusive(Tick::now(), signature)));
     }
 
     /// Whether a fault of this class has not been told of for long.
     pub(super) fn is_news(self, class: Class) -> bool {
-        self.kept.is_none_or(|kept| kept.told.lock().unwrap_or_else(PoisonError::into_inner).is_news(Tick::now(), class))
+        self.kept().is_none_or(|kept| kept.told.lock().unwrap_or_else(PoisonError::into_inner).is_news(Tick::now(), class))
     }
 }
 
@@ -94,6 +121,7 @@ pub(super) fn loss_is_news() -> bool {
 static LOST: OnceLock<String> = OnceLock::new();
 
 /// The fault that has ended the device for this process.
+#[inline]
 pub(super) fn lost() -> Option<&'static str> {
     LOST.get().map(String::as_str)
 }

@@ -20,16 +20,16 @@ struct Copied {
 }
 
 impl Snapshot {
-    /// Copies every tensor that the arguments show, on the device where it is.
+    /// Copies every tensor that the arguments show, so many at most, on the device where it is.
     ///
     /// # Errors
     ///
     /// A copy failed.
-    pub(crate) fn new<A: Arguments>(arguments: &mut A) -> Result<Self, TchError> {
-        let mut tensors: Vec<Copied> = Vec::new();
+    pub(crate) fn new<A: Arguments>(arguments: &mut A, most: usize) -> Result<Self, TchError> {
+        let mut tensors: Vec<Copied> = Vec::with_capacity(most);
         let mut failed = None;
         arguments.visit(&mut Visitor::new(&mut |_, seen| {
-            let Some((tensor, _)) = seen.tensor().filter(|(tensor, _)| tensor.defined()) else { return };
+            let Some((tensor, _)) = seen.tensor().filter(|(tensor, _)| torch::is_defined(tensor)) else { return };
             let known = |copied: &Copied| torch::identity(&copied.handle) == torch::identity(tensor);
             if failed.is_some() || tensors.iter().any(known) {
                 return;
@@ -92,13 +92,11 @@ impl Snapshot {
 
 impl Copied {
     fn new(tensor: &Tensor) -> Result<Self, TchError> {
-        Ok(Self {
-            handle: tensor.shallow_clone(),
-            version: torch::version(tensor),
-            value: torch::duplicate(tensor)?,
-            gradient: torch::gradient_of(tensor).map(|gradient| torch::duplicate(&gradient)).transpose()?,
-            trained: torch::is_trained_leaf(tensor),
-        })
+        let (version, value) = (torch::version(tensor), torch::duplicate(tensor)?);
+        let trained = torch::is_trained_leaf(tensor);
+        let gradient = if trained { torch::gradient_of(tensor) } else { None };
+        let gradient = gradient.map(|gradient| torch::duplicate(&gradient)).transpose()?;
+        Ok(Self { handle: tensor.shallow_clone(), version, value, gradient, trained })
     }
 
     /// Writes the value back where it changed. Writing what did not change would disturb graphs that wait for it.

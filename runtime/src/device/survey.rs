@@ -1,6 +1,8 @@
 //! What the arguments were before an attempt. libtorch counts the changes of a tensor's memory, so a note costs a few nanoseconds; but it
 //! counts neither gradients, which are noted beside, nor running statistics, which only a copy can prove unchanged.
 
+use smallvec::SmallVec;
+
 use super::argument::Arguments;
 use super::migrate::{Seen, Visitor, Whose};
 use super::snapshot::Snapshot;
@@ -10,8 +12,17 @@ use super::torch::{self, Device, TchError, Tensor};
 pub(crate) struct Survey {
     /// The accelerator of the first tensor or device that names one; [`Device::Cpu`] where none does.
     pub(crate) origin: Device,
-    notes: Notes,
-    snapshot: Option<Box<Snapshot>>,
+    /// Of all tensors, in the order in which they are shown.
+    notes: SmallVec<[Note; 4]>,
+    /// Most calls have nothing there, and so nothing to give back.
+    held: Option<Box<Held>>,
+}
+
+#[derive(Default)]
+struct Held {
+    /// What `&mut` could replace is kept alive, so that its identity is not used again.
+    kept: Vec<Tensor>,
+    snapshot: Option<Snapshot>,
 }
 
 /// What an attempt changed.
@@ -33,7 +44,7 @@ impl Change {
             Change::Written => "was changed in place",
             Change::Gradient => "has another gradient",
             Change::Replaced => "holds another tensor",
-            Change::Unknown => "holds running statistics, whose changes leave no trace",
+            Change::Unknown => "holds what changes without a trace, such as running statistics",
         }
     }
 }
@@ -41,37 +52,52 @@ impl Change {
 impl Survey {
     #[inline]
     pub(crate) fn new() -> Self {
-        Self { origin: Device::Cpu, notes: Notes::default(), snapshot: None }
+        Self { origin: Device::Cpu, notes: SmallVec::new(), held: None }
     }
 
     /// Notes all tensors; whether one of them, or a device, is an accelerator's.
     #[inline]
     pub(crate) fn note<A: Arguments>(&mut self, arguments: &A) -> bool {
-        let Self { origin, notes, .. } = self;
         let mut skipped = false;
-        arguments.visit(&mut Visitor::new(&mut |whose, seen| {
-            if *origin == Device::Cpu {
-                *origin = seen.device();
-            }
-            match *origin {
-                // Most calls have their first tensor on the device, or none at all.
-                Device::Cpu => skipped = true,
-                _ => notes.note(whose, seen),
-            }
-        }));
-        if *origin == Device::Cpu {
+        arguments.visit(&mut Visitor::new(&mut self.taking(&mut skipped)));
+        if matches!(self.origin, Device::Cpu) {
             return false;
         }
         if skipped {
-            *notes = Notes::default();
-            arguments.visit(&mut Visitor::new(&mut |whose, seen| notes.note(whose, seen)));
+            self.note_again(arguments);
         }
         true
     }
 
+    /// Notes those too that were shown before the first on an accelerator.
+    #[cold]
+    fn note_again<A: Arguments>(&mut self, arguments: &A) {
+        self.notes.clear();
+        self.held = None;
+        arguments.visit(&mut Visitor::new(&mut self.taking(&mut false)));
+    }
+
+    /// Notes what it is shown, from the first tensor on an accelerator on: most calls have theirs there, or none at all.
+    fn taking(&mut self, skipped: &mut bool) -> impl FnMut(Whose, Seen<'_>) {
+        move |whose, seen| {
+            if matches!(self.origin, Device::Cpu) {
+                self.origin = seen.device();
+                if matches!(self.origin, Device::Cpu) {
+                    *skipped = true;
+                    return;
+                }
+            }
+            let Some((tensor, uncounted)) = seen.tensor() else { return };
+            self.notes.push(Note::of(tensor, whose.argument, uncounted));
+            if whose.exclusive {
+                self.held.get_or_insert_default().kept.push(tensor.shallow_clone());
+            }
+        }
+    }
+
     /// Copies the values of all tensors too. A device that has no memory for that is no reason to fail the call; it is then as without.
     pub(crate) fn copy<A: Arguments>(&mut self, arguments: &mut A) {
-        self.snapshot = Snapshot::new(arguments).ok().map(Box::new);
+        self.held.get_or_insert_default().snapshot = Snapshot::new(arguments, self.notes.len()).ok();
     }
 
     /// What was changed since, with the number of the argument.
@@ -90,7 +116,7 @@ impl Survey {
 
     /// Whether [`restore`](Self::restore) can undo changes.
     pub(crate) fn is_copied(&self) -> bool {
-        self.snapshot.is_some()
+        self.snapshot().is_some()
     }
 
     /// Puts everything back as it was. Without copies nothing is done.
@@ -99,7 +125,11 @@ impl Survey {
     ///
     /// A copy failed on the device; what was changed is then partly put back.
     pub(crate) fn restore<A: Arguments>(&self, arguments: &mut A) -> Result<(), TchError> {
-        self.snapshot.as_ref().map_or(Ok(()), |snapshot| snapshot.restore(arguments))
+        self.snapshot().map_or(Ok(()), |snapshot| snapshot.restore(arguments))
+    }
+
+    fn snapshot(&self) -> Option<&Snapshot> {
+        self.held.as_ref()?.snapshot.as_ref()
     }
 }
 
@@ -115,65 +145,42 @@ pub(crate) fn signature<A: Arguments>(arguments: &A) -> u64 {
     hasher.finish()
 }
 
-/// The notes of all tensors, in the order in which they are shown. Those of a small function lie in place, so that it allocates nothing.
-#[derive(Default)]
-struct Notes {
-    first: [Note; 4],
-    count: usize,
-    more: Vec<Note>,
-    /// What `&mut` could replace is kept alive, so that its identity is not used again.
-    kept: Vec<Tensor>,
-}
-
-#[derive(Clone, Copy, Default)]
+/// One tensor before the attempt.
+#[derive(Clone, Copy)]
 struct Note {
     tensor: Mark,
-    /// [`Mark::NONE`] where there is none.
     gradient: Mark,
     argument: u32,
     uncounted: bool,
 }
 
-/// Which tensor it was, and how often it had been changed.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
+/// Which tensor it is, and how often it was changed in place.
+#[derive(Clone, Copy, PartialEq, Eq)]
 struct Mark {
     identity: usize,
-    /// Versions count up from 0; a tensor that has none is at -1.
+    /// Counts up from 0; a tensor that has none is at -1.
     version: i64,
 }
 
-impl Notes {
-    #[inline]
-    fn note(&mut self, whose: Whose, seen: Seen<'_>) {
-        let Some((tensor, uncounted)) = seen.tensor() else { return };
-        let note = Note { tensor: Mark::of(tensor), gradient: Mark::of_gradient(tensor), argument: whose.argument, uncounted };
-        match self.first.get_mut(self.count) {
-            Some(place) => *place = note,
-            None => self.more.push(note),
-        }
-        self.count += 1;
-        if whose.exclusive {
-            self.kept.push(tensor.shallow_clone());
-        }
-    }
-
-    fn iter(&self) -> impl Iterator<Item = &Note> {
-        self.first.iter().take(self.count).chain(&self.more)
-    }
-}
-
 impl Note {
+    #[inline]
+    fn of(tensor: &Tensor, argument: u32, uncounted: bool) -> Self {
+        let gradient = if torch::requires_grad(tensor) { Mark::of_gradient(tensor) } else { Mark::NONE };
+        Self { tensor: Mark::of(tensor), gradient, argument, uncounted }
+    }
+
     fn change(&self, tensor: &Tensor) -> Option<Change> {
         if torch::identity(tensor) != self.tensor.identity {
             return Some(Change::Replaced);
         }
-        if Mark::of(tensor) != self.tensor {
+        let now = Mark::of(tensor);
+        if now != self.tensor {
             return Some(Change::Written);
         }
         if Mark::of_gradient(tensor) != self.gradient {
             return Some(Change::Gradient);
         }
-        self.uncounted.then_some(Change::Unknown)
+        (self.uncounted || now.version == -1).then_some(Change::Unknown)
     }
 }
 
@@ -185,7 +192,7 @@ impl Mark {
         Self { identity: torch::identity(tensor), version: torch::version(tensor).unwrap_or(-1) }
     }
 
-    #[inline]
+    #[inline(never)]
     fn of_gradient(tensor: &Tensor) -> Self {
         torch::gradient_of(tensor).map_or(Self::NONE, |gradient| Self::of(&gradient))
     }

@@ -1,6 +1,6 @@
 //! What one thread knows of one function: its plan, its counters, and how long its calls take.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use super::frame::{AtomicKind, Kind};
 use super::plan::Plan;
@@ -25,6 +25,8 @@ pub(crate) struct Slot {
     kind: AtomicKind,
     /// [`Plan::soonest`].
     soonest: AtomicU64,
+    /// Whether the plan asks for nothing out of the ordinary where a device is concerned.
+    plain_device: AtomicBool,
     /// The edition of the policies that the plan is from.
     edition: AtomicU64,
     /// How long the last measured call took, in nanoseconds.
@@ -41,6 +43,7 @@ impl Slot {
             due: AtomicU64::new(u64::MAX),
             kind: AtomicKind::default(),
             soonest: AtomicU64::new(u64::MAX),
+            plain_device: AtomicBool::new(false),
             edition: AtomicU64::new(u64::MAX),
             sample: AtomicU64::new(UNKNOWN),
             bucket: AtomicU32::new(u32::MAX),
@@ -71,6 +74,12 @@ impl Slot {
         if self.kind().plan() == plan { self.soonest.load(Relaxed) } else { Plan::get(plan).map_or(u64::MAX, |plan| plan.soonest) }
     }
 
+    #[cfg(feature = "tch")]
+    #[inline]
+    pub(crate) fn plain_device(&self) -> bool {
+        self.plain_device.load(Relaxed)
+    }
+
     /// The plan in force; `None` where no more plans fit.
     pub(crate) fn look_up(&self, site: &'static Site) -> Option<&'static Plan> {
         if self.edition.load(Relaxed) == policy::edition()
@@ -82,6 +91,7 @@ impl Slot {
         self.tick.store(NEVER, Relaxed);
         self.kind.set(Kind::new(plan.number, COARSE));
         self.soonest.store(plan.soonest, Relaxed);
+        self.plain_device.store(plan.policy.device.value.is_plain(), Relaxed);
         self.edition.store(edition, Relaxed);
         Some(plan)
     }

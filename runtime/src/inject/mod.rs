@@ -24,6 +24,7 @@ use crate::policy;
 use crate::site::Site;
 
 /// Whether a fault may come: a scope was ever entered in this process, or rules of the environment or of a file are in force.
+#[inline]
 pub(crate) fn expected() -> bool {
     scope::used() || plan::armed()
 }

@@ -12,6 +12,7 @@ use crate::site::{Kind, Site};
 /// Whether there were ever rules. It stays so: where there are some, there may be more after the next reload.
 static ARMED: AtomicBool = AtomicBool::new(false);
 
+#[inline]
 pub(super) fn armed() -> bool {
     ARMED.load(Ordering::Relaxed)
 }

@@ -44,6 +44,7 @@ pub async fn scope<F: Future>(rules: impl IntoIterator<Item = Rule>, future: F) 
 /// Whether a scope was ever entered. It stays so: tests use scopes, production does not.
 static USED: AtomicBool = AtomicBool::new(false);
 
+#[inline]
 pub(super) fn used() -> bool {
     USED.load(Relaxed)
 }

@@ -236,4 +236,9 @@ impl DevicePolicy {
     pub(crate) const fn built_in() -> Self {
         Self { fallback: true, sticky_after: 3, retry_device_after: Duration::from_secs(60), preflight: false, cpu: false }
     }
+
+    /// Whether a call is tried on the device without further questions, and again on the CPU.
+    pub(crate) const fn is_plain(&self) -> bool {
+        self.fallback && !self.preflight && !self.cpu
+    }
 }

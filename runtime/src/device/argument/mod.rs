@@ -12,6 +12,7 @@ pub use choose::*;
 
 use super::migrate::{Visitor, VisitorMut};
 use super::moving::{Exchange, Migration, Return};
+use super::tuples::each_tuple;
 
 /// Why a by-value argument is there when it is lent.
 const GIVEN: &str = "an argument is given away only by a call that has one attempt";
@@ -101,8 +102,8 @@ pub(crate) fn put_back<A: Arguments>(arguments: &mut A, exchange: Exchange, migr
     arguments.visit_mut(&mut VisitorMut::new(&mut |seen| back.leave(seen, migration, kept)));
 }
 
-macro_rules! tuples {
-    ($(($($name:ident $index:tt),*))*) => {$(
+macro_rules! arguments {
+    ($(($name:ident $index:tt))*) => {
         impl<'x, $($name: LendAt<'x>),*> LendAt<'x> for ($($name,)*) {
             type Lent = ($(Lent<'x, $name>,)*);
         }
@@ -142,21 +143,8 @@ macro_rules! tuples {
                 ($(self.$index.lend_copy(&mut copies.$index, migration),)*)
             }
         }
-    )*};
+    };
 }
 
-tuples! {
-    ()
-    (A 0)
-    (A 0, B 1)
-    (A 0, B 1, C 2)
-    (A 0, B 1, C 2, D 3)
-    (A 0, B 1, C 2, D 3, E 4)
-    (A 0, B 1, C 2, D 3, E 4, F 5)
-    (A 0, B 1, C 2, D 3, E 4, F 5, G 6)
-    (A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7)
-    (A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8)
-    (A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9)
-    (A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10)
-    (A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10, L 11)
-}
+arguments! {}
+each_tuple!(arguments);

@@ -18,6 +18,7 @@ impl<T: Rebuild> Argument for Shared<'_, T> {
         self.0
     }
 
+    #[inline]
     fn visit(&self, visitor: &mut Visitor<'_>) {
         self.0.visit(visitor);
     }

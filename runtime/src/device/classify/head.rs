@@ -137,6 +137,13 @@ fn cut(text: &str) -> (&str, &str) {
     text.split_at(end("\nException raised from ").min(end("\nframe #0:")))
 }
 
+/// A text in any form without its frames, also where `Debug` has escaped them.
+pub(crate) fn without_frames(text: &str) -> &str {
+    let marks = ["\nException raised from ", "\nframe #", "\\nException raised from ", "\\nframe #"];
+    let end = marks.iter().filter_map(|mark| text.find(mark)).min().unwrap_or(text.len());
+    text[..end].trim()
+}
+
 /// What failed inside a TorchScript module, without the script's own traceback.
 fn scripted(text: &str) -> &str {
     match text.rsplit_once("\nRuntimeError: ") {

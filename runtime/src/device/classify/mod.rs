@@ -19,6 +19,7 @@ use std::any::Any;
 use std::error::Error;
 
 use head::Head;
+pub(crate) use head::without_frames;
 
 /// A failure of the device, not of the program.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -150,8 +151,22 @@ pub(crate) fn text(text: &str) -> Option<Fault> {
 ///
 /// A payload that holds no torch error is none of ours, whatever it says.
 pub(crate) fn of_panic(payload: &(dyn Any + Send)) -> Option<Fault> {
-    let text = payload.downcast_ref::<String>().map(String::as_str).or_else(|| payload.downcast_ref::<&str>().copied())?;
-    fault(&Head::marked(text)?)
+    fault(&Head::marked(text_of(payload)?)?)
+}
+
+/// The text of a panic.
+pub(crate) fn text_of(payload: &(dyn Any + Send)) -> Option<&str> {
+    payload.downcast_ref::<String>().map(String::as_str).or_else(|| payload.downcast_ref::<&str>().copied())
+}
+
+/// Whether it is a device fault that one of tch's plain methods has panicked with.
+pub(crate) fn is_unwrapped(payload: &(dyn Any + Send)) -> bool {
+    text_of(payload).is_some_and(|text| text.contains("Torch(\"")) && of_panic(payload).is_some()
+}
+
+/// Whether the C++ frames show an optimizer at work. Frames never make a device fault; these only forbid a second attempt.
+pub(crate) fn shows_a_step(text: &str) -> bool {
+    text.contains("torch::optim::")
 }
 
 /// Reads an error and all its causes, through contexts and transparent wrappers.

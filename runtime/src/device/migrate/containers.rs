@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::{Migrate, Moves, Rebuild, Visitor, VisitorMut};
 use crate::device::torch::Kind;
+use crate::device::tuples::each_tuple;
 
 impl<T: Migrate> Migrate for Option<T> {
     fn visit(&self, visitor: &mut Visitor<'_>) {
@@ -137,8 +138,8 @@ pointers! {
     Rc: |this| Rc::get_mut(this);
 }
 
-macro_rules! tuples {
-    ($(($($name:ident $index:tt),+))*) => {$(
+macro_rules! tuple {
+    ($(($name:ident $index:tt))+) => {
         impl<$($name: Migrate),+> Migrate for ($($name,)+) {
             fn visit(&self, visitor: &mut Visitor<'_>) {
                 $(self.$index.visit(visitor);)+
@@ -154,19 +155,10 @@ macro_rules! tuples {
                 ($(self.$index.rebuild(moves),)+)
             }
         }
-    )*};
+    };
 }
 
-tuples! {
-    (A 0)
-    (A 0, B 1)
-    (A 0, B 1, C 2)
-    (A 0, B 1, C 2, D 3)
-    (A 0, B 1, C 2, D 3, E 4)
-    (A 0, B 1, C 2, D 3, E 4, F 5)
-    (A 0, B 1, C 2, D 3, E 4, F 5, G 6)
-    (A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7)
-}
+each_tuple!(tuple);
 
 /// Values without tensors, so that they may stand beside tensors in tuples and containers.
 macro_rules! plain {

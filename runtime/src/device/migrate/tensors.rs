@@ -6,6 +6,7 @@ use super::{Migrate, Moves, Rebuild, Seen, SeenMut, Visitor, VisitorMut};
 use crate::device::torch::{Device, Tensor, VarStore};
 
 impl Migrate for Tensor {
+    #[inline]
     fn visit(&self, visitor: &mut Visitor<'_>) {
         visitor.show(Seen::Tensor(self));
     }

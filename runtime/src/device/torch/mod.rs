@@ -1,10 +1,11 @@
 //! The only room that names tch: devices, storages, versions and thread state, as the fallback needs them.
 //!
-//! Nothing here reads error text, and nothing here decides.
+//! Nothing here reads what libtorch says in an error, and nothing here decides.
 
 mod conv;
 mod layers;
 mod layout;
+mod names;
 mod optimizer;
 mod raw;
 mod thread;
@@ -12,8 +13,9 @@ mod thread;
 use std::error::Error;
 
 pub(crate) use layout::Layout;
-pub(crate) use optimizer::{clear_gradients, give_gradient};
-pub(crate) use raw::{accelerator, identity, requires_grad, version};
+pub(crate) use names::{is_named, is_named_for_tensors};
+pub(crate) use optimizer::{clear_gradients, give_gradient, is_optimizers};
+pub(crate) use raw::{accelerator, identity, is_defined, requires_grad, version};
 pub use tch::nn::VarStore;
 pub use tch::{Device, Kind, TchError, Tensor};
 pub(crate) use thread::{Autocast, record_gradients, records_gradients, without_gradients};
@@ -56,9 +58,9 @@ pub(crate) fn copy_to(tensor: &Tensor, device: Device) -> Result<Tensor, TchErro
 
 /// A copy with a storage of its own on the same device, without a gradient.
 pub(crate) fn duplicate(tensor: &Tensor) -> Result<Tensor, TchError> {
-    let copy = |of: &Tensor| of.f_to_device_(of.device(), of.f_kind()?, false, true);
+    let device = accelerator(tensor).unwrap_or(Device::Cpu);
     // Detaching costs as much as a small copy.
-    if tensor.requires_grad() { copy(&tensor.f_detach()?) } else { copy(tensor) }
+    if requires_grad(tensor) { copy_to(&tensor.f_detach()?, device) } else { copy_to(tensor, device) }
 }
 
 /// Overwrites the values of `target`, which keeps its identity, device and place in graphs.

@@ -1,6 +1,13 @@
-//! What tch has no call for: gradients that are put back as they were.
+//! What tch has no call for: gradients that are put back as they were, and whose panic it was.
+
+use std::panic::Location;
 
 use super::{TchError, Tensor};
+
+/// Whether this is a place in tch's optimizers.
+pub(crate) fn is_optimizers(place: &Location<'_>) -> bool {
+    place.file().replace('\\', "/").ends_with("nn/optimizer.rs")
+}
 
 /// Leaves the tensors without gradients, as if none had ever been computed.
 pub(crate) fn clear_gradients(leaves: &[Tensor]) -> Result<(), TchError> {

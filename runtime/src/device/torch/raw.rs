@@ -2,6 +2,7 @@
 //! say so by what they return.
 
 use std::ffi::c_char;
+use std::sync::OnceLock;
 
 use super::{Device, Tensor};
 
@@ -15,15 +16,23 @@ pub(crate) fn identity(tensor: &Tensor) -> usize {
 /// The accelerator that holds the tensor; `None` for the CPU and for undefined tensors, which have no device.
 #[inline]
 pub(crate) fn accelerator(tensor: &Tensor) -> Option<Device> {
-    let handle = tensor.as_ptr().cast_mut();
-    // SAFETY: the handle is live for the length of the borrow; both calls only read. A defined tensor has a device, so neither raises.
-    let device = unsafe { if torch_sys::at_defined(handle) == 0 { -1 } else { torch_sys::at_device(handle) } };
-    match device {
+    if !is_defined(tensor) {
+        return None;
+    }
+    // SAFETY: the handle is live for the length of the borrow, and the call only reads. A defined tensor has a device, so it does not raise.
+    match unsafe { torch_sys::at_device(tensor.as_ptr().cast_mut()) } {
         -1 => None,
         // As tch maps the numbers of its C functions.
         -3 => Some(Device::Vulkan),
         index => Some(usize::try_from(index).map_or(Device::Mps, Device::Cuda)),
     }
+}
+
+/// Whether the tensor is one: all undefined ones have the same identity, which is how libtorch tells them too.
+#[inline]
+pub(crate) fn is_defined(tensor: &Tensor) -> bool {
+    static UNDEFINED: OnceLock<usize> = OnceLock::new();
+    identity(tensor) != *UNDEFINED.get_or_init(|| identity(&Tensor::new()))
 }
 
 /// Whether the tensor needs a gradient; an undefined one does not.

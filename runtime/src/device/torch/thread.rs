@@ -3,6 +3,7 @@
 use std::ffi::c_int;
 
 /// Whether this thread records gradients.
+#[inline]
 pub(crate) fn records_gradients() -> bool {
     let recorded = record_gradients(true);
     if !recorded {
@@ -12,6 +13,7 @@ pub(crate) fn records_gradients() -> bool {
 }
 
 /// Switches the recording of gradients on this thread; returns how it was.
+#[inline]
 pub(crate) fn record_gradients(record: bool) -> bool {
     // SAFETY: the call sets a flag of this thread and returns the one before.
     unsafe { torch_sys::at_grad_set_enabled(c_int::from(record)) != 0 }
@@ -32,6 +34,7 @@ pub(crate) struct Autocast {
 
 impl Autocast {
     /// As they are now.
+    #[inline]
     pub(crate) fn now() -> Self {
         let nesting = nesting();
         // SAFETY: the call reads a flag of this thread. It warns of its own age, so it is only asked inside of `tch::autocast`, which asks too.
@@ -40,6 +43,7 @@ impl Autocast {
     }
 
     /// Puts them back, after a panic has left a `tch::autocast` half-way.
+    #[cold]
     pub(crate) fn restore(self) {
         let left = nesting() - self.nesting;
         // SAFETY: both calls change a flag of this thread, and set it to what it was.
@@ -53,6 +57,7 @@ impl Autocast {
 }
 
 /// How many `tch::autocast` this thread is in.
+#[inline]
 fn nesting() -> c_int {
     // SAFETY: the counter belongs to this thread, and the pair of calls leaves it as it was.
     unsafe {
