@@ -13,7 +13,7 @@ use crate::clock::Tick;
 
 /// The record of the call of this frame, which shows that it has none; `soonest` says when something is first due under a plan. `None` where
 /// the table is full.
-#[inline]
+#[inline(always)]
 pub(crate) fn register(inside: Inside, shown: &Shown, soonest: impl FnOnce(u32) -> u64, waker: Option<&Waker>) -> Option<Ticket> {
     let (plan, bits, started) = (shown.kind.plan(), shown.kind.bits(), Tick::from_nanos(shown.since));
     // It will wait with the same waker, most likely, and needs no other one then.

@@ -30,8 +30,9 @@ pub(super) enum Begun {
     Off,
 }
 
-/// The first poll of a call without layers. Dropped before it is over, the body has panicked. What becomes of it is done by functions that
-/// take its parts, so that it stays in registers.
+/// The first poll of a call without layers. Dropped before it is over, the body has panicked.
+///
+/// What is done seldom at its end finds its frame again, so that nothing of it must be kept where the body returns at once.
 pub(super) struct First {
     inside: Inside,
     slot: &'static Slot,
@@ -141,9 +142,9 @@ impl First {
 
     /// The body has returned.
     #[inline]
-    pub(super) fn end<R, S: Returns<R>>(self, returns: S, returned: R) -> R {
-        let (inside, slot) = self.over();
-        match conclude(inside, slot, returns.failed(&returned)) {
+    pub(super) fn end<R, S: Returns<R>>(self, site: &'static Site, returns: S, returned: R) -> R {
+        std::mem::forget(self);
+        match conclude(site, returns.failed(&returned)) {
             Some(waiting) => waiting.conclude(returns, Ok(returned)),
             None => returned,
         }
@@ -151,17 +152,9 @@ impl First {
 
     /// The body waits: the call takes its record. `None` where the table is full.
     #[inline(always)]
-    pub(super) fn waits(self, waker: &Waker) -> Option<Waiting> {
-        let (inside, slot) = self.over();
-        waits(inside, slot, waker)
-    }
-
-    #[inline(always)]
-    fn over(self) -> (Inside, &'static Slot) {
-        let Self { inside, slot } = self;
+    pub(super) fn waits(self, site: &'static Site, waker: &Waker) -> Option<Waiting> {
         std::mem::forget(self);
-        inside.leave();
-        (inside, slot)
+        waits(site, waker)
     }
 }
 
@@ -169,13 +162,14 @@ impl Drop for First {
     /// The body has panicked.
     #[inline(always)]
     fn drop(&mut self) {
-        panicked(self.inside);
+        panicked();
     }
 }
 
 #[cold]
 #[inline(never)]
-fn panicked(inside: Inside) {
+fn panicked() {
+    let Some(inside) = flight::present().map(Here::top) else { return };
     flight::caller(inside);
     if let Some(ticket) = flight::adopt(inside.shown().call) {
         watchdog::panicked(ticket.id(), ticket.record(), Tick::now());
@@ -188,7 +182,8 @@ fn panicked(inside: Inside) {
 /// Looks at the end closely. `None`: the call is counted, and its value stands.
 #[cold]
 #[inline(never)]
-fn conclude(inside: Inside, slot: &'static Slot, failed: bool) -> Option<Waiting> {
+fn conclude(site: &'static Site, failed: bool) -> Option<Waiting> {
+    let (inside, slot) = over(site)?;
     let (now, shown) = (Tick::now(), inside.shown());
     if shown.call == 0 && !overdue(&shown, now) && shown.kind.bits() & BEATS == 0 {
         let most = now.as_nanos().saturating_sub(shown.since);
@@ -201,8 +196,18 @@ fn conclude(inside: Inside, slot: &'static Slot, failed: bool) -> Option<Waiting
 }
 
 #[inline(never)]
-fn waits(inside: Inside, slot: &'static Slot, waker: &Waker) -> Option<Waiting> {
+fn waits(site: &'static Site, waker: &Waker) -> Option<Waiting> {
+    let (inside, slot) = over(site)?;
     waiting(inside, slot, &inside.shown(), Some(waker))
+}
+
+/// The first poll is over: that of the innermost call, which is one of `site`.
+#[inline]
+fn over(site: &'static Site) -> Option<(Inside, &'static Slot)> {
+    let here = flight::present()?;
+    let inside = here.top();
+    inside.leave();
+    Some((inside, here.slot(site)?))
 }
 
 /// The call takes its record; `None` where the table is full.

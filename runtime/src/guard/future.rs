@@ -46,12 +46,12 @@ impl<H: Sited, F: Future, S: Returns<F::Output>> Future for Guarded<H, F, S> {
             this.stage.off();
             let polled = this.body.poll(cx);
             let Poll::Ready(returned) = &polled else {
-                this.stage.wait(first.waits(cx.waker()));
+                this.stage.wait(first.waits(H::site(), cx.waker()));
                 return Poll::Pending;
             };
             return match first.quickly(this.returns.failed(returned)) {
                 Ok(()) => polled,
-                Err(first) => polled.map(|returned| first.end(*this.returns, returned)),
+                Err(first) => polled.map(|returned| first.end(H::site(), *this.returns, returned)),
             };
         }
         self.poll_on(cx)
@@ -71,9 +71,9 @@ impl<H: Sited, F: Future, S: Returns<F::Output>> Guarded<H, F, S> {
                 this.stage.off();
                 match first::closely(H::site()) {
                     Begun::Plain(first) => match this.body.poll(cx) {
-                        Poll::Ready(returned) => Poll::Ready(first.end(*this.returns, returned)),
+                        Poll::Ready(returned) => Poll::Ready(first.end(H::site(), *this.returns, returned)),
                         Poll::Pending => {
-                            this.stage.wait(first.waits(cx.waker()));
+                            this.stage.wait(first.waits(H::site(), cx.waker()));
                             Poll::Pending
                         }
                     },

@@ -11,10 +11,12 @@ use super::waiting::Waiting;
 use crate::flight::{Record, Ticket};
 
 const NEW: usize = 0;
-const WAITING: usize = 1;
-const LAYERED: usize = 2;
-const OFF: usize = 3;
+const OFF: usize = 2;
+const WAITING: usize = HELD;
+const LAYERED: usize = HELD | 2;
 const BITS: usize = 3;
+/// There is something to give back.
+const HELD: usize = 1;
 
 // In a pointer to either of them these bits are free.
 const _: () = assert!(align_of::<Record>() > BITS && align_of::<Call>() > BITS);
@@ -140,7 +142,7 @@ impl Drop for Stage {
     /// Who drops the future leaves the call.
     #[inline]
     fn drop(&mut self) {
-        if matches!(self.bits(), WAITING | LAYERED) {
+        if self.bits() & HELD != 0 {
             self.leave();
         }
     }
