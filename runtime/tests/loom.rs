@@ -82,6 +82,20 @@ fn a_waker_that_is_replaced_while_it_rings_misses_nothing() {
 }
 
 #[test]
+fn a_record_that_was_taken_on_behalf_of_its_call_with_its_waker_is_rung_once() {
+    loom::model(|| {
+        let (count, waker) = counter();
+        let (life, generation) = open(Some(waker.clone()));
+        let ringer = Arc::clone(&life);
+        let rung = thread::spawn(move || ringer.ring(generation, FIRED, || ()));
+        life.wait(&waker, FIRED);
+        assert_eq!(rung.join().unwrap(), Rung::Raised);
+        assert_eq!(count.0.load(SeqCst), 1);
+        assert!(life.close());
+    });
+}
+
+#[test]
 fn a_record_that_was_taken_on_behalf_of_its_call_wakes_it_all_the_same() {
     loom::model(|| {
         let (count, waker) = counter();

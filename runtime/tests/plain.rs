@@ -168,3 +168,17 @@ async fn a_first_poll_that_does_not_return_is_shown_and_reported_while_it_lasts(
     assert!(shown.polling.is_some_and(|polling| polling.elapsed >= Duration::from_secs(1)));
     call.await.unwrap().unwrap();
 }
+
+#[timeout_async(secs = 30, name = "plain.large")]
+async fn large() -> io::Result<usize> {
+    let kept = [1_u8; 1024];
+    yield_now().await;
+    Ok(kept.iter().map(|byte| usize::from(*byte)).sum())
+}
+
+#[tokio::test]
+async fn a_guarded_future_holds_its_body_once() {
+    let call = large();
+    assert!(size_of_val(&call) < 1024 + 128, "{} bytes", size_of_val(&call));
+    assert_eq!(call.await.unwrap(), 1024);
+}

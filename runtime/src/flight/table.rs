@@ -279,6 +279,16 @@ mod tests {
     }
 
     #[test]
+    fn what_a_thread_has_at_hand_is_used_by_those_that_come_after_it() {
+        let before = chunks().count();
+        for _ in 0..1000 {
+            thread::spawn(|| drop((0..16).map(|_| take()).collect::<Vec<_>>())).join().unwrap();
+        }
+        let more = chunks().count() - before;
+        assert!(more < 100, "{more} chunks more, where 250 would hold all of them at once");
+    }
+
+    #[test]
     fn a_visit_finds_what_is_due_and_notes_what_is_next() {
         let ticket = Ticket::here(&Entry { started: Tick::from_nanos(500), bits: ALARM, ..Entry::default() }).unwrap();
         ticket.expect(Tick::from_nanos(500));
