@@ -4,7 +4,7 @@
 //! spent their time. The reporter reads what was withheld from the process altogether. From that `judge` says for each finding whether the code
 //! is to blame or the host, and which findings are held back.
 //!
-//! `procfs`, `kernel` and `cgroup` read, `past` and `withheld` remember, `judge` is pure.
+//! `procfs`, `kernel` and `cgroup` read, `past` and `withheld` remember, `judge` is pure and comes to a `verdict`.
 
 mod cgroup;
 mod judge;
@@ -13,6 +13,7 @@ mod past;
 mod procfs;
 #[cfg(test)]
 pub(crate) mod testing;
+mod verdict;
 mod withheld;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -28,104 +29,12 @@ use crate::metrics::beat;
 use judge::Stretch;
 use past::Past;
 use procfs::Times;
+pub use verdict::{Blame, Evidence, Verdict};
 pub use withheld::Withheld;
 use withheld::{Reading, Readings};
 
 /// Threads that are looked at in one second; where there are more, they take turns.
 const LOOKS: usize = 64;
-
-/// Who is to blame for a finding.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
-pub enum Blame {
-    /// The code: it waited or computed while the host let it.
-    Code,
-    /// The host: it stopped the process, slept, or gave it no CPU.
-    Host,
-    /// A debugger, or a program like it, that is attached.
-    Debugger,
-    /// The platform does not say.
-    Unknown,
-}
-
-impl Blame {
-    /// The word in reports.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Blame::Code => "code",
-            Blame::Host => "host",
-            Blame::Debugger => "debugger",
-            Blame::Unknown => "unknown",
-        }
-    }
-}
-
-/// Whether the code is to blame for an incident, or the host, and what that is read from.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub struct Verdict {
-    /// Who is.
-    pub blame: Blame,
-    /// Why, in one sentence.
-    pub because: String,
-    /// What it is read from.
-    pub evidence: Evidence,
-}
-
-/// What the host did to the process while something went wrong.
-#[derive(Clone, Debug, Default, PartialEq)]
-#[non_exhaustive]
-pub struct Evidence {
-    /// How far back the figures of the thread reach: as long as the call lasted, a minute at most.
-    pub window: Duration,
-    /// How long the thread was on a CPU in that time; `None` where that is not known.
-    pub on_cpu: Option<Duration>,
-    /// How long it was able to run and waited for a CPU.
-    pub waited: Option<Duration>,
-    /// How much of the CPUs that it may use, by their number and by a quota, this process had in that time, in percent.
-    pub own: Option<f64>,
-    /// How long nothing of the process ran.
-    pub stopped: Duration,
-    /// How long the watchdog itself waited for a CPU.
-    pub late: Duration,
-    /// How long the host slept.
-    pub suspended: Duration,
-    /// In how many percent of the last 10 seconds somebody on the host waited for a CPU.
-    pub pressure: Option<f64>,
-    /// The process that traces this one.
-    pub debugger: Option<u32>,
-    /// The CPU time that a quota, or the machine under this one, kept from the process.
-    pub withheld: Withheld,
-}
-
-impl Verdict {
-    /// For what is the code's by its nature, such as a panic.
-    pub(crate) fn of_the_code(because: &str) -> Self {
-        Self { blame: Blame::Code, because: because.to_owned(), evidence: Evidence::default() }
-    }
-
-    /// Where nothing can be said.
-    pub(crate) fn unknown(because: &str) -> Self {
-        Self { blame: Blame::Unknown, because: because.to_owned(), evidence: Evidence::default() }
-    }
-
-    /// What is to be said before anything about the body, where that is not to blame.
-    pub(crate) fn excuse(&self) -> Option<String> {
-        let because = &self.because;
-        match self.blame {
-            Blame::Host => Some(format!("the host, not the code: {because}")),
-            Blame::Debugger => Some(because.clone()),
-            Blame::Code if judge::starves_itself(&self.evidence) => Some(format!("the program as a whole, not this body alone: {because}")),
-            Blame::Code | Blame::Unknown => None,
-        }
-    }
-
-    /// Whether a finding with this verdict is held back.
-    pub(crate) fn holds_back(&self) -> bool {
-        judge::holds_back(self.blame, &self.evidence)
-    }
-}
 
 /// Something that lasted too long.
 #[derive(Clone, Debug)]
