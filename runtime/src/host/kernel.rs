@@ -12,11 +12,15 @@ pub(super) struct Uptime {
     pub(super) after: Tick,
 }
 
-#[cfg(target_os = "linux")]
 pub(super) fn uptime() -> Option<Uptime> {
     let before = Tick::now();
-    let time = clock(libc::CLOCK_BOOTTIME)?;
+    let time = since_boot()?;
     Some(Uptime { before, time, after: Tick::now() })
+}
+
+#[cfg(target_os = "linux")]
+fn since_boot() -> Option<Duration> {
+    clock(libc::CLOCK_BOOTTIME)
 }
 
 /// The CPU time of all threads of this process, those that have ended included.
@@ -42,7 +46,7 @@ pub(crate) fn wake_on_time() {
 }
 
 #[cfg(not(target_os = "linux"))]
-pub(super) fn uptime() -> Option<Uptime> {
+fn since_boot() -> Option<Duration> {
     None
 }
 
