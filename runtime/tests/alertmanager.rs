@@ -1,6 +1,8 @@
 //! A real Alertmanager gets a page while a thread is blocked, and takes it back when the thread goes on.
 //!
 //! `cargo xtask setup --alertmanager` unpacks Debian's for this test; where there is none the test says so and proves nothing.
+// Real seconds, in which libtorch has no part: they are spent once, without it.
+#![cfg(not(feature = "tch"))]
 #![cfg(all(unix, feature = "webhook"))]
 
 use std::fs;

@@ -1,4 +1,6 @@
 //! Channels that hang or fail: nobody waits for them, and what they lose is counted.
+// Real seconds, in which libtorch has no part: they are spent once, without it.
+#![cfg(not(feature = "tch"))]
 #![cfg(unix)]
 
 use std::fs;

@@ -1,4 +1,6 @@
 //! Bodies that block their thread: reported while it lasts, judged when they return. These block real threads.
+// Real seconds, in which libtorch has no part: they are spent once, without it.
+#![cfg(not(feature = "tch"))]
 
 mod common;
 

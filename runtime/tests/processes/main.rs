@@ -8,6 +8,8 @@ mod child;
 mod common;
 #[cfg(target_os = "linux")]
 mod host;
+mod isolate;
+mod plain;
 mod reload;
 #[cfg(target_os = "linux")]
 mod rest;

@@ -2,6 +2,8 @@
 //! callers saw must be what was counted, nobody may be left in the table, and memory must stay flat.
 //!
 //! `cargo xtask soak` runs it for minutes; as a test it takes two seconds.
+// Real seconds, in which libtorch has no part: they are spent once, without it.
+#![cfg(not(feature = "tch"))]
 
 mod books;
 #[path = "../common/mod.rs"]

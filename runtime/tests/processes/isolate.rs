@@ -1,8 +1,6 @@
 //! Work that outlives its caller: the body of `isolate`, which releases its caller even while it blocks its thread, and what is handed to
 //! `spawn_blocking`. These block real threads.
 
-mod common;
-
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -10,9 +8,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use backstop::{Incident, IncidentKind, timeout_async};
-use common::wait_for;
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
+
+use crate::common::wait_for;
 
 /// What was reported as the orphan of a function.
 fn orphans(function: &str) -> Vec<Incident> {

@@ -1,15 +1,14 @@
 //! Calls without layers, by the wall clock: the path that most calls take. Counted, shown and ended like all others.
 
-mod common;
-
 use std::future::{Future, pending, poll_fn};
 use std::io;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use backstop::{Outcome, timeout_async};
-use common::ended;
 use tokio::task::yield_now;
+
+use crate::common::{self, ended};
 
 #[timeout_async(secs = 30, name = "plain.counted")]
 async fn counted(round: u32) -> io::Result<u32> {
