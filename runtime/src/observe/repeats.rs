@@ -38,7 +38,7 @@ impl Repeats {
 
 fn key(site: &Site, class: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
-    std::ptr::from_ref(site).hash(&mut hasher);
+    site.name().hash(&mut hasher);
     class.hash(&mut hasher);
     // Never the upper half of an empty place.
     hasher.finish() | 1 << 63
