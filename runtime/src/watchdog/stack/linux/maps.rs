@@ -144,7 +144,8 @@ struct Base {
 
 impl Base {
     fn see(&mut self, mapping: &Mapping<'_>) {
-        if mapping.inode != 0 && mapping.offset == 0 && !self.is(mapping) {
+        // The last beginning counts: who reads a library has its file mapped once more.
+        if mapping.inode != 0 && mapping.offset == 0 {
             let length = mapping.device.len().min(16);
             *self = Self { device: [0; 16], inode: mapping.inode, start: mapping.start };
             self.device[..length].copy_from_slice(&mapping.device[..length]);
@@ -226,6 +227,7 @@ mod tests {
         2000-4000 r-xp 00001000 08:01 5                          /a path/program\n\
         4000-5000 rw-p 00003000 08:01 5                          /a path/program\n\
         8000-9000 r-xp 00000000 00:00 0 \n\
+        9000-a000 r--p 00000000 08:01 6                          /lib/x.so (deleted)\n\
         a000-b000 r--p 00000000 08:01 6                          /lib/x.so (deleted)\n\
         b000-c000 r-xp 00001000 08:01 6                          /lib/x.so (deleted)\n\
         e000-f000 r-xp 00000000 00:00 0                          [vdso]\n";

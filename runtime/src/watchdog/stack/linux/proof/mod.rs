@@ -81,7 +81,7 @@ fn names_come_at_once_and_lines_soon() {
             frames.iter().any(|frame| frame.function.as_deref().is_some_and(|name| name.contains("sleep_and_tell")))
         };
         assert!(sleeps(&names) && sleeps(&lines), "{names:?}");
-        assert_eq!((lines[0].stack.looks, lines[0].stack.moves, lines[0].stack.complete), (3, false, true));
+        assert_eq!((lines[0].stack.looks, lines[0].stack.moves, lines[0].stack.complete), (3, false, true), "{:?}", lines[0]);
     }
     let line = |name: &str, times: &mut Vec<Duration>| {
         times.sort_unstable();
