@@ -7,30 +7,24 @@
 mod child;
 mod common;
 
-use std::fs;
 use std::hint::black_box;
 use std::io;
-use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
 use backstop::timeout_async;
 use child::{READY, started, succeeds};
-use common::{alarms, wait_for};
+use common::alarms;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Processes that want the same CPU as the test, or the same quota.
+/// Processes that want the same CPU as the test.
 struct Load(Vec<Child>);
 
 impl Load {
     fn on_cpu(cpu: &str, processes: usize) -> Self {
-        Self::of(processes, &["taskset", "-c", cpu, "sh", "-c", "while :; do :; done"])
-    }
-
-    fn of(processes: usize, spin: &[&str]) -> Self {
-        let spin = || Command::new(spin[0]).args(&spin[1..]).stdout(Stdio::null()).spawn().unwrap();
+        let spin = || Command::new("taskset").args(["-c", cpu, "sh", "-c", "while :; do :; done"]).stdout(Stdio::null()).spawn().unwrap();
         Self((0..processes).map(|_| spin()).collect())
     }
 }
@@ -75,51 +69,4 @@ fn a_machine_at_load_twenty_raises_no_false_alarm() {
     }
     let _load = Load::on_cpu("0", 20);
     succeeds(started(&a_machine_at_load_twenty_raises_no_false_alarm));
-}
-
-/// A control group with a fifth of a CPU.
-struct Group(PathBuf);
-
-impl Group {
-    /// `None` where this process may not make one: mostly that takes root.
-    fn of_a_fifth() -> Option<Self> {
-        let versions = [("/sys/fs/cgroup/cpu", "cpu.cfs_quota_us", "20000"), ("/sys/fs/cgroup", "cpu.max", "20000 100000")];
-        versions.into_iter().find_map(|(mount, file, quota)| {
-            let mount = Path::new(mount);
-            let group = mount.join("cgroup.procs").exists().then(|| mount.join(format!("backstop-test-{}", std::process::id())))?;
-            fs::create_dir(&group).ok()?;
-            let group = Self(group);
-            fs::write(group.0.join(file), quota).ok()?;
-            Some(group)
-        })
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        // Those who were in it may take a moment to end.
-        wait_for("an empty group", || fs::remove_dir(&self.0).is_ok());
-    }
-}
-
-#[test]
-fn a_quota_that_others_used_up_raises_no_false_alarm_and_is_named() {
-    if child::is(&a_quota_that_others_used_up_raises_no_false_alarm_and_is_named) {
-        eprintln!("{READY}");
-        wait_for("a group", || fs::read_to_string("/proc/self/cgroup").unwrap().contains("backstop-test-"));
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        runtime.block_on(works()).unwrap_err();
-        wait_for("a verdict", || backstop::dump().events.iter().any(|event| event.what == "held_back"));
-        assert_eq!(alarms(), [""; 0]);
-        let withheld = backstop::dump().system.withheld.unwrap();
-        assert_eq!(withheld.quota, Some(0.2), "{withheld:?}");
-        assert!(withheld.throttled_periods * 2 >= withheld.periods && withheld.throttled > SECOND, "{withheld:?}");
-        return;
-    }
-    let Some(group) = Group::of_a_fifth() else { return eprintln!("not tested: no control group can be made here") };
-    let members = group.0.join("cgroup.procs");
-    let _load = Load::of(2, &["sh", "-c", "echo $$ > \"$0\"; while :; do :; done", members.to_str().unwrap()]);
-    let child = started(&a_quota_that_others_used_up_raises_no_false_alarm_and_is_named);
-    fs::write(members, child.id().to_string()).unwrap();
-    succeeds(child);
 }
