@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use super::capture::Capture;
 use super::names::{self, Names};
+use super::procfs::{self, Call};
 use super::shot::{Sample, Shot, Source, Thread};
 use super::signal::Refusal;
 use super::text::Text;
@@ -66,6 +67,10 @@ fn names_come_at_once_and_lines_soon() {
     let name = "a sleeper".to_owned();
     std::thread::Builder::new().name(name).spawn(move || victims::sleep_and_tell(&tell)).unwrap();
     let tid = told.recv().unwrap();
+    let sleeps = || matches!(procfs::call(tid), Some(Call::Asleep { number, .. }) if number == libc::SYS_clock_nanosleep);
+    while !sleeps() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
     super::start();
     let (mut first, mut whole) = (Vec::new(), Vec::new());
     for _ in 0..captures().min(100) {
