@@ -107,6 +107,22 @@ fn a_half_done_update_without_snapshot_is_not_tried_again() {
     assert_eq!(values(&total), [9.0]);
 }
 
+#[safe_mps_op(snapshot)]
+fn remembered(history: &mut Vec<Tensor>, x: &Tensor) -> Result<(), TchError> {
+    history.push(x.shallow_clone());
+    x.f_abs().map(drop)
+}
+
+#[test]
+fn a_list_that_grew_cannot_be_rolled_back_and_is_not_filled_twice() {
+    let Ok(orders) = Orders::take() else { return };
+    let (mut history, x) = (vec![on_mps(&[10.0])], on_mps(&[-1.0]));
+    orders.unimplemented("aten::abs").unwrap();
+    let error = remembered(&mut history, &x).unwrap_err().to_string();
+    assert!(error.contains("could not be rolled back: an argument holds other tensors than before"), "{error}");
+    assert_eq!(history.len(), 2);
+}
+
 #[derive(Debug, Migrate)]
 struct Net {
     first: nn::Linear,

@@ -12,7 +12,7 @@ const CHILD: &str = "BACKSTOP_BENCH_COUNTS";
 const CEILINGS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/device/ceilings.txt");
 const HEAD: &str = "# The most instructions that the attribute may add to a call: `cargo xtask bench device --counts --record`.\n";
 /// What a call costs that goes well, or that is sent to the CPU. The others are too long to be anybody's worry.
-const BOUNDED: [&str; 6] = ["empty-cpu", "empty-device", "cpu", "device", "snapshot", "routed"];
+const BOUNDED: [&str; 7] = ["empty-cpu", "empty-device", "empty-snapshot", "cpu", "device", "snapshot", "routed"];
 
 /// The instructions of one call of a row.
 pub struct Counted {

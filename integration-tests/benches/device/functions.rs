@@ -31,6 +31,17 @@ pub fn empty(_a: &Tensor, _b: &Tensor, _c: &Tensor) -> Result<(), TchError> {
     Ok(())
 }
 
+/// What [`empty_with_snapshot`] does, by hand: the copies live until the end.
+pub fn three_copies(a: &Tensor, b: &Tensor, c: &Tensor) -> Result<(), TchError> {
+    let _copies = [copy(a, Device::Mps)?, copy(b, Device::Mps)?, copy(c, Device::Mps)?];
+    Ok(())
+}
+
+#[safe_mps_op(snapshot)]
+pub fn empty_with_snapshot(_a: &Tensor, _b: &Tensor, _c: &Tensor) -> Result<(), TchError> {
+    Ok(())
+}
+
 /// Always on the CPU, by the policy beside this program.
 #[safe_mps_op]
 pub fn straight(a: &Tensor, b: &Tensor) -> Product {

@@ -6,7 +6,9 @@ use sim_mps::Orders;
 use tch::nn::{self, VarStore};
 use tch::{Device, Kind, Tensor};
 
-use crate::functions::{Module, bare, by_hand, copies, empty, failing, guarded, moved, straight, with_copies, with_snapshot};
+use crate::functions::{
+    Module, bare, by_hand, copies, empty, empty_with_snapshot, failing, guarded, moved, straight, three_copies, with_copies, with_snapshot,
+};
 use crate::row::{Goal, Row};
 
 /// Shows them one after the other.
@@ -31,6 +33,8 @@ fn success(each: &mut dyn FnMut(&Row<'_>)) {
     let goal = Goal { nanos: Some(150.0), percent: Some(3.0) };
     row("empty-cpu", "three tensors on the CPU, an empty body", "nothing", 5000, few, &nothing, &|| _ = black_box(empty(&x, &y, &z)));
     row("empty-device", "three tensors on the device, an empty body", "nothing", 5000, few, &nothing, &|| _ = black_box(empty(&a, &b, &c)));
+    let (by_hand, copying) = (|| _ = black_box(three_copies(&a, &b, &c)), || _ = black_box(empty_with_snapshot(&a, &b, &c)));
+    row("empty-snapshot", "the same with `snapshot`", "three copies", 500, few, &by_hand, &copying);
     row("cpu", "three tensors on the CPU, 64×64", "the bare call", 500, goal, &|| _ = black_box(bare(&x, &y, &z)), &|| {
         _ = black_box(guarded(&x, &y, &z));
     });
@@ -38,7 +42,7 @@ fn success(each: &mut dyn FnMut(&Row<'_>)) {
         _ = black_box(guarded(&a, &b, &c));
     });
     let (by_hand, guarded) = (|| _ = black_box(with_copies(&a, &b, &c)), || _ = black_box(with_snapshot(&a, &b, &c)));
-    row("snapshot", "the same with `snapshot`", "the bare call and three copies", 500, few, &by_hand, &guarded);
+    row("snapshot", "the same with `snapshot`", "the bare call and three copies", 500, goal, &by_hand, &guarded);
 }
 
 fn on_the_cpu(orders: &Orders, each: &mut dyn FnMut(&Row<'_>)) {

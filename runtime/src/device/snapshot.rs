@@ -1,65 +1,64 @@
 //! Copies of what an attempt may change: `#[safe_mps_op(snapshot)]`.
 
+use smallvec::SmallVec;
+
 use super::argument::Arguments;
 use super::migrate::{SeenMut, Visitor, VisitorMut};
+use super::survey::Note;
 use super::torch::{self, Device, TchError, Tensor};
 
 /// The copies of one call.
 pub(crate) struct Snapshot {
-    tensors: Vec<Copied>,
+    /// One for each note, in their order; `None` where an earlier one has the same tensor, and for undefined tensors.
+    values: Copies,
     /// The handles in the places of `&mut` arguments.
     places: Vec<Tensor>,
 }
 
+type Copies = SmallVec<[Option<Copied>; 4]>;
+
 struct Copied {
-    handle: Tensor,
-    version: Option<i64>,
     value: Tensor,
     gradient: Option<Tensor>,
-    trained: bool,
 }
 
 impl Snapshot {
-    /// Copies every tensor that the arguments show, so many at most, on the device where it is.
+    /// Copies every tensor that the arguments show, on the device where it is.
     ///
     /// # Errors
     ///
     /// A copy failed.
-    pub(crate) fn new<A: Arguments>(arguments: &mut A, most: usize) -> Result<Self, TchError> {
-        let mut tensors: Vec<Copied> = Vec::with_capacity(most);
-        let mut failed = None;
-        arguments.visit(&mut Visitor::new(&mut |_, seen| {
-            let Some((tensor, _)) = seen.tensor().filter(|(tensor, _)| torch::is_defined(tensor)) else { return };
-            let known = |copied: &Copied| torch::identity(&copied.handle) == torch::identity(tensor);
-            if failed.is_some() || tensors.iter().any(known) {
-                return;
-            }
-            match Copied::new(tensor) {
-                Ok(copied) => tensors.push(copied),
-                Err(error) => failed = Some(error),
-            }
-        }));
-        if let Some(error) = failed {
-            return Err(error);
-        }
+    pub(crate) fn new<A: Arguments>(arguments: &mut A, notes: &[Note]) -> Result<Self, TchError> {
+        let values = copies(arguments, notes)?;
         let mut places = Vec::new();
         arguments.visit_mut(&mut VisitorMut::new(&mut |seen| {
             if let SeenMut::Tensor(tensor) = seen {
                 places.push(tensor.shallow_clone());
             }
         }));
-        Ok(Self { tensors, places })
+        Ok(Self { values, places })
     }
 
     /// Puts everything back as it was.
     ///
     /// # Errors
     ///
-    /// A copy failed on the device; what was changed is then partly put back.
-    pub(crate) fn restore<A: Arguments>(&self, arguments: &mut A) -> Result<(), TchError> {
+    /// A copy failed on the device, or the arguments hold other tensors than before, where no handle can be put back: more of them, or
+    /// fewer. What was changed is then partly put back.
+    pub(crate) fn restore<A: Arguments>(&self, arguments: &mut A, notes: &[Note]) -> Result<(), TchError> {
         self.put_handles_back(arguments);
-        torch::without_gradients(|| self.tensors.iter().try_for_each(Copied::restore))?;
-        self.restore_gradients()
+        let handles = handles(arguments);
+        let copies = || notes.iter().zip(&handles).zip(&self.values).filter(|((note, handle), _)| note.is_of(handle));
+        let copies = || copies().filter_map(|((note, handle), copied)| Some((note, handle, copied.as_ref()?)));
+        torch::without_gradients(|| copies().try_for_each(|(note, handle, copied)| copied.restore(note, handle)))?;
+        let surplus = copies().filter(|(_, handle, copied)| copied.has_surplus_gradient(handle));
+        let surplus: Vec<Tensor> = surplus.map(|(_, handle, _)| handle.shallow_clone()).collect();
+        if !surplus.is_empty() {
+            torch::clear_gradients(&surplus)?;
+        }
+        copies().try_for_each(|(_, handle, copied)| copied.restore_gradient(handle))?;
+        let same = handles.len() == notes.len() && notes.iter().zip(&handles).all(|(note, handle)| note.is_of(handle));
+        if same { Ok(()) } else { Err(torch::error("an argument holds other tensors than before".to_owned())) }
     }
 
     fn put_handles_back<A: Arguments>(&self, arguments: &mut A) {
@@ -72,51 +71,67 @@ impl Snapshot {
             }
         }));
     }
+}
 
-    fn restore_gradients(&self) -> Result<(), TchError> {
-        let trained = || self.tensors.iter().filter(|copied| copied.trained);
-        let surplus: Vec<Tensor> = trained()
-            .filter(|copied| copied.gradient.is_none() && copied.handle.grad().defined())
-            .map(|copied| copied.handle.shallow_clone())
-            .collect();
-        if !surplus.is_empty() {
-            torch::clear_gradients(&surplus)?;
+fn copies<A: Arguments>(arguments: &A, notes: &[Note]) -> Result<Copies, TchError> {
+    let (mut copies, mut failed) = (Copies::new(), None);
+    arguments.visit(&mut Visitor::new(&mut |_, seen| {
+        let (Some((tensor, _)), None) = (seen.tensor(), &failed) else { return };
+        match Copied::of(tensor, notes, copies.len()) {
+            Ok(copied) => copies.push(copied),
+            Err(error) => failed = Some(error),
         }
-        trained().try_for_each(|copied| match &copied.gradient {
-            Some(before) if copied.handle.grad().defined() => torch::overwrite(&copied.handle.grad(), before),
-            Some(before) => torch::give_gradient(&copied.handle, before),
-            None => Ok(()),
-        })
-    }
+    }));
+    failed.map_or(Ok(copies), Err)
+}
+
+/// Every tensor that the arguments show, in order.
+fn handles<A: Arguments>(arguments: &A) -> Vec<Tensor> {
+    let mut handles = Vec::new();
+    arguments.visit(&mut Visitor::new(&mut |_, seen| handles.extend(seen.tensor().map(|(tensor, _)| tensor.shallow_clone()))));
+    handles
 }
 
 impl Copied {
-    fn new(tensor: &Tensor) -> Result<Self, TchError> {
-        let (version, value) = (torch::version(tensor), torch::duplicate(tensor)?);
-        let trained = torch::is_trained_leaf(tensor);
-        let gradient = if trained { torch::gradient_of(tensor) } else { None };
-        let gradient = gradient.map(|gradient| torch::duplicate(&gradient)).transpose()?;
-        Ok(Self { handle: tensor.shallow_clone(), version, value, gradient, trained })
+    /// The copy for the note of this number, unless an earlier one has it.
+    fn of(tensor: &Tensor, notes: &[Note], number: usize) -> Result<Option<Self>, TchError> {
+        let known = notes.iter().take(number).any(|note| note.is_of(tensor));
+        if known || !torch::is_defined(tensor) {
+            return Ok(None);
+        }
+        let gradient = torch::gradient_of(tensor).map(|gradient| torch::duplicate(&gradient)).transpose()?;
+        Ok(Some(Self { value: torch::duplicate(tensor)?, gradient }))
     }
 
     /// Writes the value back where it changed. Writing what did not change would disturb graphs that wait for it.
-    fn restore(&self) -> Result<(), TchError> {
-        if self.handle.size() != self.value.size() {
-            return self.handle.shallow_clone().f_set_data(&torch::duplicate(&self.value)?);
+    fn restore(&self, note: &Note, handle: &Tensor) -> Result<(), TchError> {
+        if handle.size() != self.value.size() {
+            return handle.shallow_clone().f_set_data(&torch::duplicate(&self.value)?);
         }
-        let counted = torch::version(&self.handle) != self.version;
-        if counted || self.differs_uncounted()? {
-            return torch::overwrite(&self.handle, &self.value);
+        if note.is_written(handle) || self.differs_uncounted(handle)? {
+            return torch::overwrite(handle, &self.value);
         }
         Ok(())
     }
 
     /// Running statistics are lists of numbers that need no gradient; they are compared on the CPU, which can.
-    fn differs_uncounted(&self) -> Result<bool, TchError> {
-        if self.trained || self.handle.dim() != 1 || !self.handle.is_floating_point() {
+    fn differs_uncounted(&self, handle: &Tensor) -> Result<bool, TchError> {
+        if torch::is_trained_leaf(handle) || handle.dim() != 1 || !handle.is_floating_point() {
             return Ok(false);
         }
-        let (now, before) = (torch::to_device(&self.handle, Device::Cpu)?, torch::to_device(&self.value, Device::Cpu)?);
+        let (now, before) = (torch::to_device(handle, Device::Cpu)?, torch::to_device(&self.value, Device::Cpu)?);
         Ok(!torch::same_values(&now, &before)?)
+    }
+
+    fn has_surplus_gradient(&self, handle: &Tensor) -> bool {
+        self.gradient.is_none() && torch::gradient_of(handle).is_some()
+    }
+
+    fn restore_gradient(&self, handle: &Tensor) -> Result<(), TchError> {
+        match (&self.gradient, torch::gradient_of(handle)) {
+            (Some(before), Some(now)) => torch::overwrite(&now, before),
+            (Some(before), None) => torch::give_gradient(handle, before),
+            (None, _) => Ok(()),
+        }
     }
 }

@@ -14,12 +14,6 @@ pub(crate) struct Survey {
     pub(crate) origin: Device,
     /// Of all tensors, in the order in which they are shown.
     notes: SmallVec<[Note; 4]>,
-    /// Most calls have nothing there, and so nothing to give back.
-    held: Option<Box<Held>>,
-}
-
-#[derive(Default)]
-struct Held {
     /// What `&mut` could replace is kept alive, so that its identity is not used again.
     kept: Vec<Tensor>,
     snapshot: Option<Snapshot>,
@@ -52,7 +46,7 @@ impl Change {
 impl Survey {
     #[inline]
     pub(crate) fn new() -> Self {
-        Self { origin: Device::Cpu, notes: SmallVec::new(), held: None }
+        Self { origin: Device::Cpu, notes: SmallVec::new(), kept: Vec::new(), snapshot: None }
     }
 
     /// Notes all tensors; whether one of them, or a device, is an accelerator's.
@@ -73,7 +67,7 @@ impl Survey {
     #[cold]
     fn note_again<A: Arguments>(&mut self, arguments: &A) {
         self.notes.clear();
-        self.held = None;
+        self.kept.clear();
         arguments.visit(&mut Visitor::new(&mut self.taking(&mut false)));
     }
 
@@ -90,14 +84,14 @@ impl Survey {
             let Some((tensor, uncounted)) = seen.tensor() else { return };
             self.notes.push(Note::of(tensor, whose.argument, uncounted));
             if whose.exclusive {
-                self.held.get_or_insert_default().kept.push(tensor.shallow_clone());
+                self.kept.push(tensor.shallow_clone());
             }
         }
     }
 
     /// Copies the values of all tensors too. A device that has no memory for that is no reason to fail the call; it is then as without.
     pub(crate) fn copy<A: Arguments>(&mut self, arguments: &mut A) {
-        self.held.get_or_insert_default().snapshot = Snapshot::new(arguments, self.notes.len()).ok();
+        self.snapshot = Snapshot::new(arguments, &self.notes).ok();
     }
 
     /// What was changed since, with the number of the argument.
@@ -116,20 +110,16 @@ impl Survey {
 
     /// Whether [`restore`](Self::restore) can undo changes.
     pub(crate) fn is_copied(&self) -> bool {
-        self.snapshot().is_some()
+        self.snapshot.is_some()
     }
 
     /// Puts everything back as it was. Without copies nothing is done.
     ///
     /// # Errors
     ///
-    /// A copy failed on the device; what was changed is then partly put back.
+    /// As [`Snapshot::restore`].
     pub(crate) fn restore<A: Arguments>(&self, arguments: &mut A) -> Result<(), TchError> {
-        self.snapshot().map_or(Ok(()), |snapshot| snapshot.restore(arguments))
-    }
-
-    fn snapshot(&self) -> Option<&Snapshot> {
-        self.held.as_ref()?.snapshot.as_ref()
+        self.snapshot.as_ref().map_or(Ok(()), |snapshot| snapshot.restore(arguments, &self.notes))
     }
 }
 
@@ -147,7 +137,7 @@ pub(crate) fn signature<A: Arguments>(arguments: &A) -> u64 {
 
 /// One tensor before the attempt.
 #[derive(Clone, Copy)]
-struct Note {
+pub(crate) struct Note {
     tensor: Mark,
     gradient: Mark,
     argument: u32,
@@ -169,18 +159,28 @@ impl Note {
         Self { tensor: Mark::of(tensor), gradient, argument, uncounted }
     }
 
+    /// Whether it is of this tensor.
+    #[inline]
+    pub(crate) fn is_of(&self, tensor: &Tensor) -> bool {
+        torch::identity(tensor) == self.tensor.identity
+    }
+
+    /// Whether the tensor that it is of was changed in place since, as far as that is counted.
+    pub(crate) fn is_written(&self, tensor: &Tensor) -> bool {
+        Mark::of(tensor) != self.tensor
+    }
+
     fn change(&self, tensor: &Tensor) -> Option<Change> {
-        if torch::identity(tensor) != self.tensor.identity {
+        if !self.is_of(tensor) {
             return Some(Change::Replaced);
         }
-        let now = Mark::of(tensor);
-        if now != self.tensor {
+        if self.is_written(tensor) {
             return Some(Change::Written);
         }
         if Mark::of_gradient(tensor) != self.gradient {
             return Some(Change::Gradient);
         }
-        (self.uncounted || now.version == -1).then_some(Change::Unknown)
+        (self.uncounted || self.tensor.version == -1).then_some(Change::Unknown)
     }
 }
 

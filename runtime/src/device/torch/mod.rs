@@ -58,9 +58,8 @@ pub(crate) fn copy_to(tensor: &Tensor, device: Device) -> Result<Tensor, TchErro
 
 /// A copy with a storage of its own on the same device, without a gradient.
 pub(crate) fn duplicate(tensor: &Tensor) -> Result<Tensor, TchError> {
-    let device = accelerator(tensor).unwrap_or(Device::Cpu);
-    // Detaching costs as much as a small copy.
-    if requires_grad(tensor) { copy_to(&tensor.f_detach()?, device) } else { copy_to(tensor, device) }
+    // What `to` and `copy` end in, without their way there. libtorch makes it below what records gradients.
+    tensor.f_internal_to_copy((tensor.f_kind()?, accelerator(tensor).unwrap_or(Device::Cpu)), false)
 }
 
 /// Overwrites the values of `target`, which keeps its identity, device and place in graphs.
