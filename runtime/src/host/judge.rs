@@ -197,6 +197,8 @@ mod tests {
             "{because}"
         );
         assert!(!told(&throttled(3, 8.0)).1.contains("quota"), "it did not matter");
+        assert!(held(30, 30, &throttled(15, 49.0)), "others had the larger part of it");
+        assert!(!held(30, 30, &throttled(28, 51.0)), "without them it had not had twice as much");
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Code or host? What the host did to this process while something went wrong in it.
 //!
 //! The watchdog notes when it was late itself, whether the host slept, and once a second how the threads that poll guarded calls have
-//! spent their time. The reporter reads what was withheld from the process altogether. From that `judge` says for each finding whether the code
-//! is to blame or the host, and which findings are held back.
+//! spent their time. The reporter reads what was withheld from the process altogether, and whoever judges reads that anew. From that `judge` says
+//! for each finding whether the code is to blame or the host, and which findings are held back.
 //!
 //! `procfs`, `kernel` and `cgroup` read, `past` and `withheld` remember, `judge` is pure and comes to a `verdict`.
 
@@ -60,7 +60,7 @@ fn readings() -> MutexGuard<'static, Readings> {
     READINGS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Reads what was withheld, unless that was done just now; for the reporter's thread. Takes a few files.
+/// Reads what was withheld, unless that was done just now; for the watchdog's and the reporter's thread. Takes a few files.
 pub(crate) fn read_withheld(now: Tick) {
     if !readings().are_fresh(now) {
         let reading = Reading::take(now);
@@ -89,6 +89,8 @@ fn gather(suspect: &Suspect<'_>) -> Evidence {
     let tids = suspect.threads.iter().filter_map(|number| Some(thread::named(*number)?.tid)).filter(|tid| *tid != 0);
     let times: Vec<_> = tids.filter_map(|tid| Some((tid, procfs::times_of(tid)?))).collect();
     let process = cpu_time().map(|on_cpu| Times { on_cpu, waited: Duration::ZERO });
+    // The reporter's last reading may be older than what is judged.
+    read_withheld(now);
     let withheld = withheld(suspect.since);
     let mut past = past();
     if let Some(uptime) = uptime {
@@ -212,6 +214,17 @@ mod tests {
         let verdict = judge(&suspect);
         assert!(verdict.evidence.on_cpu.is_some() && verdict.evidence.window >= Duration::from_millis(50), "{verdict:?}");
         assert!(verdict.evidence.debugger.is_some() || !verdict.holds_back(), "{verdict:?}");
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn what_was_withheld_is_read_up_to_the_moment_that_is_judged() {
+        read_withheld(Tick::now());
+        std::thread::sleep(2 * withheld::FRESH);
+        let since = Tick::now();
+        std::thread::sleep(2 * withheld::FRESH);
+        let verdict = judge(&Suspect { since, until: Tick::now(), limit: None, threads: &[thread::current()] });
+        assert!(verdict.evidence.withheld.window >= withheld::FRESH, "{verdict:?}");
     }
 
     #[test]

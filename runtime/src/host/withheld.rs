@@ -9,15 +9,18 @@ use super::procfs::{self, Ticks};
 use crate::clock::Tick;
 
 /// A reading that is younger than this is good enough for a report.
-const FRESH: Duration = Duration::from_millis(100);
-/// Readings that are remembered: two minutes.
-const READINGS: usize = 60;
+pub(super) const FRESH: Duration = Duration::from_millis(100);
+/// Of readings that come faster than this, as they do where findings come in numbers, most are forgotten, lest they push out the older ones.
+const SPACED: Duration = Duration::from_secs(1);
+/// Readings that are remembered: two minutes of them at the least.
+const READINGS: usize = 120;
 
 /// The CPU time that the process was not given, though it might have used it.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Withheld {
-    /// How far back the figures reach: as long as what went wrong, and two seconds more at the most; two minutes at the longest.
+    /// How far back the figures reach: as long as what went wrong, and three seconds more at the most; of what lasted for longer than two
+    /// minutes perhaps to its last two minutes only.
     pub window: Duration,
     /// The CPUs that its control group may use at a time; `None` without a quota. The fields up to [`throttled`](Self::throttled) are about
     /// that.
@@ -81,6 +84,9 @@ impl Readings {
 
     /// Remembers one.
     pub(super) fn keep(&mut self, reading: Reading) {
+        if self.0.iter().rev().nth(1).zip(self.0.back()).is_some_and(|(before, last)| last.at.since(before.at) < SPACED) {
+            self.0.pop_back();
+        }
         if self.0.len() == READINGS {
             self.0.pop_front();
         }
@@ -128,6 +134,16 @@ mod tests {
         (0..1000).for_each(|second| readings.keep(Reading { group: None, ..reading(second) }));
         let all = readings.withheld(at(0));
         assert_eq!((all.window.as_secs(), all.quota, all.is_throttled()), (READINGS as u64 - 1, None, false));
+    }
+
+    #[test]
+    fn readings_for_many_findings_push_out_none_of_the_older_ones() {
+        let mut readings = Readings::new();
+        let tenth = |tenths: u64| Tick::from_nanos(tenths * 100_000_000);
+        (0..=1000).for_each(|tenths| readings.keep(Reading { at: tenth(tenths), ..reading(tenths / 10) }));
+        let withheld = readings.withheld(tenth(405));
+        assert_eq!((withheld.window, withheld.periods), (Duration::from_secs(60), 600), "from the fortieth second to the hundredth");
+        assert_eq!(readings.withheld(tenth(995)).window, Duration::from_secs(1));
     }
 
     #[test]
