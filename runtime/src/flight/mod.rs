@@ -43,7 +43,7 @@ pub(crate) use table::{Chunk, Ticket, at_most, running};
 pub(crate) use terms::{Deadline, Terms};
 pub use tree::{Beat, Node, Polling, Tree};
 pub(crate) use view::{Poll, View};
-pub(crate) use work::{Handing, Left, left};
+pub(crate) use work::{Handing, Leaving, Left, Working, left};
 
 use std::collections::HashMap;
 

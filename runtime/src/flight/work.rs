@@ -1,9 +1,11 @@
-//! Blocking work that a call has handed to a thread of its own: how long it runs, and whether who handed it over still does.
+//! Work that may outlive its caller, and whether its caller is gone: what a call has handed to a thread of its own, and the body of an isolated
+//! call, which is left while it blocks its thread.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::*, fence};
 
 use super::record::CallId;
 use super::{table, thread};
+use crate::clock::Tick;
 use crate::shelf::Shelf;
 use crate::site::{Site, sites};
 
@@ -16,7 +18,12 @@ struct Seat {
     taken: AtomicBool,
     /// Names the work that is shown here; 0 for none.
     number: AtomicU64,
+    /// 0 where it has left the work already …
     caller: AtomicU64,
+    /// … at this time; 0 where that is not known.
+    since: AtomicU64,
+    /// The work's own call in the tree; 0 for none.
+    call: AtomicU64,
     /// As in [`Site::id`].
     site: AtomicUsize,
     thread: AtomicU32,
@@ -30,7 +37,18 @@ pub(crate) struct Handing {
     pub(crate) site: &'static Site,
 }
 
+/// A body that its caller leaves while it blocks its thread.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Leaving {
+    pub(crate) site: &'static Site,
+    /// The number of its own call in the tree; 0 for none.
+    pub(crate) call: u64,
+    /// The number of the thread that it blocks.
+    pub(crate) thread: u32,
+}
+
 /// Work that runs; it is over when this is dropped.
+#[derive(Debug)]
 pub(crate) struct Working(&'static Seat);
 
 /// Work whose caller is gone, as it stood at one moment.
@@ -41,20 +59,31 @@ pub(crate) struct Left {
     pub(crate) site: &'static Site,
     /// The number of the thread that it runs on.
     pub(crate) thread: u32,
+    /// Its own call in the tree; `None` for what a call has handed to a thread.
+    pub(crate) call: Option<u64>,
+    /// Since when, where that is known.
+    pub(crate) since: Option<Tick>,
 }
 
 impl Handing {
     /// The work begins on this thread; `None` where there is no room to show it.
     pub(crate) fn begin(&self) -> Option<Working> {
-        let free = WORKS.iter().find(|seat| !seat.taken.swap(true, Acquire));
-        let seat = free.or_else(|| WORKS.add(|_| Seat { taken: AtomicBool::new(true), ..Seat::default() }))?;
-        // Who reads one of those below also sees that other work stands here.
-        fence(Release);
-        seat.caller.store(self.caller.number(), Relaxed);
-        seat.site.store(self.site.id(), Relaxed);
-        seat.thread.store(thread::current(), Relaxed);
-        seat.number.store(NEXT.fetch_add(1, Relaxed), Release);
-        Some(Working(seat))
+        Seat::take(self.site, thread::current(), |seat| {
+            seat.caller.store(self.caller.number(), Relaxed);
+            seat.since.store(0, Relaxed);
+            seat.call.store(0, Relaxed);
+        })
+    }
+}
+
+impl Leaving {
+    /// The body is left at `now`; `None` where there is no room to show it.
+    pub(crate) fn leave(&self, now: Tick) -> Option<Working> {
+        Seat::take(self.site, self.thread, |seat| {
+            seat.caller.store(0, Relaxed);
+            seat.since.store(now.as_nanos(), Relaxed);
+            seat.call.store(self.call, Relaxed);
+        })
     }
 }
 
@@ -71,13 +100,27 @@ pub(crate) fn left() -> impl Iterator<Item = Left> {
 }
 
 impl Seat {
+    fn take(site: &'static Site, thread: u32, show: impl FnOnce(&Seat)) -> Option<Working> {
+        let free = WORKS.iter().find(|seat| !seat.taken.swap(true, Acquire));
+        let seat = free.or_else(|| WORKS.add(|_| Seat { taken: AtomicBool::new(true), ..Seat::default() }))?;
+        // Who reads one of those below also sees that other work stands here.
+        fence(Release);
+        show(seat);
+        seat.site.store(site.id(), Relaxed);
+        seat.thread.store(thread, Relaxed);
+        seat.number.store(NEXT.fetch_add(1, Relaxed), Release);
+        Some(Working(seat))
+    }
+
     fn left(&self) -> Option<Left> {
         let number = self.number.load(Acquire);
-        let caller = CallId::of(self.caller.load(Relaxed))?;
+        let [caller, call, since] = [&self.caller, &self.call, &self.since].map(|field| field.load(Relaxed));
         let (site, thread) = (self.site.load(Relaxed), self.thread.load(Relaxed));
         fence(Acquire);
         let shown = number != 0 && self.number.load(Relaxed) == number;
-        (shown && table::running(caller).is_none()).then_some(Left { number, site: sites().get(site)?, thread })
+        let is_left = shown && CallId::of(caller).is_none_or(|caller| table::running(caller).is_none());
+        let site = sites().get(site).filter(|_| is_left)?;
+        Some(Left { number, site, thread, call: (call != 0).then_some(call), since: (since != 0).then(|| Tick::from_nanos(since)) })
     }
 }
 
@@ -103,5 +146,16 @@ mod tests {
         let again = handing.begin().unwrap();
         assert!(left().filter(of_ours).all(|left| left.number != seen[0].number), "other work has another number");
         drop(again);
+    }
+
+    #[test]
+    fn a_body_is_left_from_the_moment_when_its_caller_leaves_it_to_its_end() {
+        let (now, call, thread) = (Tick::from_nanos(7), 5, u32::MAX - 7);
+        let of_ours = |left: &Left| left.thread == thread;
+        let working = Leaving { site: sites()[0], call, thread }.leave(now).unwrap();
+        let seen: Vec<_> = left().filter(of_ours).map(|left| (left.call, left.since)).collect();
+        assert_eq!(seen, [(Some(5), Some(now))]);
+        drop(working);
+        assert_eq!(left().filter(of_ours).count(), 0);
     }
 }

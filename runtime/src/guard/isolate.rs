@@ -1,10 +1,9 @@
 //! `isolate`: the body as a task of its own, so that its caller is released even while the body blocks its thread.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::*};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use pin_project_lite::pin_project;
 use tokio::runtime::Handle;
@@ -13,17 +12,13 @@ use tokio::task::JoinHandle;
 use super::faults::Faults;
 use super::{current, waiting};
 use crate::clock::{Clock, Tick};
-use crate::event::Event;
-use crate::flight::{self, Entry, LAYERED, Limits, PAUSED, Plan, Ticket};
-use crate::incident::{self, Finding, IncidentId, IncidentKind};
-use crate::observe;
+use crate::flight::{self, Entry, LAYERED, Leaving, Limits, PAUSED, Plan, Ticket, Working};
 use crate::site::Site;
-use crate::watchdog;
 
 /// Runs `body` as a task of the tokio runtime that is current at the first poll; where there is none, in place.
 ///
-/// Dropping the future aborts the task. A body that blocks its thread just then is an *orphan*: it is counted until it comes back. A panic of
-/// the body goes on to the caller.
+/// Dropping the future aborts the task. A body that blocks its thread just then is shown as left, for the watchdog to report, until it comes back:
+/// an *orphan*. A panic of the body goes on to the caller.
 pub fn isolated<F>(site: &'static Site, body: F) -> Isolated<F>
 where
     F: Future + Send + 'static,
@@ -55,7 +50,7 @@ where
         let fate = Arc::new(Fate::default());
         let ticket = ticket(self.site);
         fate.call.store(ticket.as_ref().map_or(0, |ticket| ticket.id().number()), Relaxed);
-        let task = Task { body, ticket, faults: Faults::here(), ended: Ended { site: self.site, fate: Arc::clone(&fate) } };
+        let task = Task { body, ticket, faults: Faults::here(), ended: Ended(Arc::clone(&fate)) };
         Stage::Task(runtime.spawn(task), fate)
     }
 }
@@ -104,18 +99,7 @@ impl<F: Future> Drop for Isolated<F> {
     fn drop(&mut self) {
         if let Stage::Task(task, fate) = &self.stage {
             task.abort();
-            if fate.orphan() {
-                observe::event(&Event::Orphaned { site: self.site });
-                let call = Some(fate.call.load(Relaxed));
-                let threads = watchdog::stack::of(fate.thread.load(Relaxed));
-                let finding = Finding { call, threads, ..Finding::of(IncidentKind::Orphan, self.site, Tick::now(), Duration::ZERO) };
-                let incident = IncidentId(fate.incident.load(Relaxed));
-                incident::open(incident, finding);
-                // It may have ended before it was reported.
-                if fate.state.load(Acquire) == ENDED {
-                    incident::end(incident);
-                }
-            }
+            fate.leave(self.site);
         }
     }
 }
@@ -139,7 +123,7 @@ impl<F: Future> Future for Task<F> {
         if let Some(record) = record {
             record.begin_poll();
         }
-        let _polling = Polling::begin(&this.ended.fate);
+        let _polling = Polling::begin(&this.ended.0);
         let polled = this.faults.during(|| this.body.as_mut().poll(cx));
         if let Some(record) = record {
             record.end_poll();
@@ -152,13 +136,12 @@ impl<F: Future> Future for Task<F> {
 #[derive(Default)]
 struct Fate {
     state: AtomicU8,
-    since: AtomicU64,
     /// The task's own call in the tree.
     call: AtomicU64,
     /// The thread of the poll that lasts.
     thread: AtomicU32,
-    /// The number under which it is reported, should it become an orphan.
-    incident: AtomicU64,
+    /// Shows the body as left. The caller alone touches it before the state is `ORPHAN`, and after that the end alone: nobody waits for it.
+    left: Mutex<Option<Working>>,
 }
 
 const WAITING: u8 = 0;
@@ -167,11 +150,20 @@ const ORPHAN: u8 = 2;
 const ENDED: u8 = 3;
 
 impl Fate {
-    /// The caller leaves: whether the body blocks its thread right now.
-    fn orphan(&self) -> bool {
-        self.since.store(Tick::now().as_nanos(), Relaxed);
-        self.incident.store(incident::reserve().0, Relaxed);
-        self.state.compare_exchange(POLLING, ORPHAN, AcqRel, Acquire).is_ok()
+    /// The caller leaves; a body that blocks its thread right now is shown as left.
+    fn leave(&self, site: &'static Site) {
+        if self.state.load(Acquire) != POLLING {
+            return;
+        }
+        let leaving = Leaving { site, call: self.call.load(Relaxed), thread: self.thread.load(Relaxed) };
+        self.show(leaving.leave(Tick::now()));
+        if self.state.compare_exchange(POLLING, ORPHAN, AcqRel, Acquire).is_err() {
+            self.show(None);
+        }
+    }
+
+    fn show(&self, left: Option<Working>) {
+        *self.left.lock().unwrap_or_else(PoisonError::into_inner) = left;
     }
 }
 
@@ -194,17 +186,12 @@ impl Drop for Polling<'_> {
 }
 
 /// Notices the task's end, however it ends.
-struct Ended {
-    site: &'static Site,
-    fate: Arc<Fate>,
-}
+struct Ended(Arc<Fate>);
 
 impl Drop for Ended {
     fn drop(&mut self) {
-        if self.fate.state.swap(ENDED, AcqRel) == ORPHAN {
-            let elapsed = Tick::now().since(Tick::from_nanos(self.fate.since.load(Relaxed)));
-            observe::event(&Event::OrphanEnded { site: self.site, elapsed });
-            incident::end(IncidentId(self.fate.incident.load(Relaxed)));
+        if self.0.state.swap(ENDED, AcqRel) == ORPHAN {
+            self.0.show(None);
         }
     }
 }

@@ -31,6 +31,8 @@ pub struct FunctionStats {
     pub device_fallbacks: u64,
     /// Polls that lasted longer than the policy's `blocked_after`.
     pub blocked_polls: u64,
+    /// Bodies and blocking work that have outlived their caller and still run.
+    pub orphans: u64,
     /// The longest call that ended; zero without one.
     pub longest: Duration,
 }
@@ -55,6 +57,7 @@ impl FunctionStats {
             fallbacks: total(&group.sites, |tally| load(&tally.fallbacks)),
             device_fallbacks: total(&group.sites, device_fallbacks),
             blocked_polls: total(&group.sites, |tally| load(&tally.blocked_polls)),
+            orphans: total(&group.sites, Tally::orphans),
             longest: tallies(calls).map(Tally::longest).max().unwrap_or_default(),
         }
     }

@@ -1,5 +1,5 @@
-//! Blocking work that has outlived its caller: an episode each, counted and reported when it is noticed, again whenever it has lasted twice as
-//! long, and when it ends.
+//! What has outlived its caller, the body of an isolated call or blocking work: an episode each, counted and reported when it is noticed, again
+//! whenever it has lasted twice as long, and when it ends.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -32,7 +32,8 @@ impl Orphans {
     /// Looks at all work that has been left.
     pub(super) fn look(&mut self, now: Tick) {
         for left in flight::left() {
-            let new = Orphan { site: left.site, since: now, incident: None, report_at: SOON, seen: now };
+            let since = left.since.unwrap_or(now);
+            let new = Orphan { site: left.site, since, incident: None, report_at: SOON, seen: now };
             let orphan = self.0.entry(left.number).or_insert(new);
             orphan.seen = now;
             if now.since(orphan.since) >= orphan.report_at {
@@ -79,12 +80,12 @@ impl Orphan {
 }
 
 fn finding(left: &Left, elapsed: Duration, now: Tick) -> Finding {
-    let thread = flight::thread::name(left.thread);
     Finding {
-        thread: Some(thread),
+        call: left.call,
+        thread: Some(flight::thread::name(left.thread)),
         threads: stack::of(left.thread),
         polled_by: left.thread,
-        note: Some("work that was handed to `spawn_blocking`".to_owned()),
+        note: left.since.is_none().then(|| "work that was handed to `spawn_blocking`".to_owned()),
         ..Finding::of(IncidentKind::Orphan, left.site, now, elapsed)
     }
 }

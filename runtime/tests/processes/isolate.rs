@@ -11,7 +11,7 @@ use backstop::{Incident, IncidentKind, timeout_async};
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 
-use crate::common::wait_for;
+use crate::common::{stats, wait_for};
 
 /// What was reported as the orphan of a function.
 fn orphans(function: &str) -> Vec<Incident> {
@@ -79,16 +79,43 @@ fn blocking_work_that_outlives_its_caller_is_counted_and_reported_until_it_ends(
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let (end, enough) = channel();
     assert_eq!(runtime.block_on(hands_over(enough)).unwrap_err().kind(), io::ErrorKind::TimedOut);
-    wait_for("a report", || !orphans("isolate.hands_over").is_empty());
-    let orphan = orphans("isolate.hands_over").remove(0);
-    assert!(orphan.resolved.is_none() && orphan.elapsed >= Duration::from_millis(100), "{orphan}");
-    assert!(orphan.thread.is_some() && orphan.to_string().contains("was handed to `spawn_blocking`"), "{orphan}");
-    wait_for("its age to be told", || orphans("isolate.hands_over").iter().any(|later| later.elapsed >= 2 * orphan.elapsed));
+    let orphan = is_told_until("isolate.hands_over", end);
+    assert!(orphan.to_string().contains("was handed to `spawn_blocking`"), "{orphan}");
+}
+
+/// Blocks its thread until it is told to end.
+#[timeout_async(millis = 200, isolate, name = "isolate.is_left")]
+async fn is_left(enough: Receiver<()>) -> io::Result<()> {
+    enough.recv().map_err(io::Error::other)
+}
+
+#[test]
+fn a_body_that_outlives_its_caller_is_counted_and_reported_until_it_ends() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+    let (end, enough) = channel();
+    assert_eq!(runtime.block_on(is_left(enough)).unwrap_err().kind(), io::ErrorKind::TimedOut);
+    let orphan = is_told_until("isolate.is_left", end);
+    let shown = orphan.calls.calls.iter().find(|call| Some(call.id) == orphan.call);
+    assert!(shown.is_some_and(|call| call.detached && call.polling.is_some()), "{orphan}");
+}
+
+/// Follows the one orphan of a function, and ends it; its first report.
+fn is_told_until(function: &str, end: Sender<()>) -> Incident {
+    wait_for("a report", || !orphans(function).is_empty());
+    let orphan = orphans(function).remove(0);
+    assert!(orphan.resolved.is_none() && orphan.elapsed >= Duration::from_millis(100) && orphan.thread.is_some(), "{orphan}");
+    assert_eq!(stats(function).orphans, 1);
+    for later in [2, 4] {
+        wait_for("its age to be told", || orphans(function).iter().any(|told| told.elapsed >= later * orphan.elapsed));
+    }
+    let lasted = orphans(function)[0].elapsed;
     end.send(()).unwrap();
-    wait_for("its end", || orphans("isolate.hands_over").iter().any(|ended| ended.resolved.is_some()));
+    wait_for("its end", || orphans(function).iter().any(|ended| ended.resolved.is_some()));
     let events = backstop::dump().events;
-    let told = |what: &str| events.iter().filter(|event| event.what == what && event.function == Some("isolate.hands_over")).count();
-    assert_eq!((orphans("isolate.hands_over").len(), told("orphaned"), told("orphan_ended")), (1, 1, 1));
+    let told = |what: &str| events.iter().filter(|event| event.what == what && event.function == Some(function)).collect::<Vec<_>>();
+    assert_eq!((orphans(function).len(), told("orphaned").len(), told("orphan_ended").len(), stats(function).orphans), (1, 1, 1, 0));
+    assert!(told("orphan_ended")[0].elapsed >= lasted, "the whole time is told: {:?}", told("orphan_ended"));
+    orphan
 }
 
 /// Waits for work that it hands over, and ends before work that a task of its own waits for.
