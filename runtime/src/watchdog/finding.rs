@@ -70,7 +70,7 @@ fn about(kind: IncidentKind, id: CallId, view: &View, terms: Option<&Terms>, ela
         attempt: view.attempt,
         attempts: terms.map_or(1, |terms| terms.attempts),
         // Asked first: the thread may move on while the tree is read.
-        threads: is_held(kind, view).then(|| stack::of(thread)).flatten(),
+        threads: poll.filter(|_| is_held(kind, view)).and_then(|poll| stack::of_poll(id, poll)),
         tree: tree(id, now),
         polled_by: thread,
         paused_clock: view.paused_clock,

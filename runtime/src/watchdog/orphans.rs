@@ -83,7 +83,7 @@ fn finding(left: &Left, elapsed: Duration, now: Tick) -> Finding {
     Finding {
         call: left.call,
         thread: Some(flight::thread::name(left.thread)),
-        threads: stack::of(left.thread),
+        threads: stack::of_work(left),
         polled_by: left.thread,
         note: left.since.is_none().then(|| "work that was handed to `spawn_blocking`".to_owned()),
         ..Finding::of(IncidentKind::Orphan, left.site, now, elapsed)

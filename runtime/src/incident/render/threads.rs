@@ -26,6 +26,7 @@ fn head(thread: &ThreadState, out: &mut dyn Write) -> fmt::Result {
     thread.system_call.iter().try_for_each(|call| write!(out, ", in the system call {call}"))?;
     thread.waits_in.iter().try_for_each(|function| write!(out, " ({function})"))?;
     match (thread.stack.looks, thread.stack.moves) {
+        (1, _) if thread.subject => writeln!(out, ": one look, before it went on"),
         (0 | 1, _) => writeln!(out),
         (looks, false) => writeln!(out, ": the same place in {looks} looks"),
         (looks, true) => writeln!(out, ": moves between {looks} looks; what moved is marked ~"),

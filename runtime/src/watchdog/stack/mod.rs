@@ -6,13 +6,16 @@
 mod linux;
 #[cfg(not(native_stacks))]
 mod nowhere;
+mod reason;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
+use crate::flight::{CallId, Left, Poll};
 use crate::incident::{self, Awaited, ThreadState};
 use crate::{flight, host, policy};
+use reason::Reason;
 
 #[cfg(native_stacks)]
 use linux as captor;
@@ -42,16 +45,25 @@ pub(super) fn start() {
     }
 }
 
-/// Has a thread looked at, by its number among those that poll guarded calls, and with it all others of interest; `None` where stacks are
-/// not wanted or cannot be had now. Never waits.
-pub(crate) fn of(thread: u32) -> Option<Arc<Awaited>> {
+/// Has the thread of a poll that does not return looked at while that lasts, and with it all others of interest; `None` where stacks are not
+/// wanted or cannot be had now. Never waits.
+pub(super) fn of_poll(call: CallId, poll: Poll) -> Option<Arc<Awaited>> {
+    of(poll.thread, Reason::Poll(call, poll))
+}
+
+/// The same for the thread of work whose caller is gone.
+pub(super) fn of_work(left: &Left) -> Option<Arc<Awaited>> {
+    of(left.thread, Reason::Work(*left))
+}
+
+fn of(thread: u32, reason: Reason) -> Option<Arc<Awaited>> {
     let tid = flight::thread::named(thread)?.tid;
-    wanted().then(|| captor::request(tid))?
+    wanted().then(|| captor::request(tid, reason))?
 }
 
 /// Has all threads of interest looked at.
-pub(crate) fn of_all() -> Option<Arc<Awaited>> {
-    wanted().then(|| captor::request(0))?
+pub(super) fn of_all() -> Option<Arc<Awaited>> {
+    wanted().then(|| captor::request(0, Reason::Any))?
 }
 
 /// What the threads do that poll guarded calls or belong to a tokio runtime, with their native stacks; 64 at most.

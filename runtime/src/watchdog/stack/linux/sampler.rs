@@ -16,6 +16,7 @@ use super::tell::Teller;
 use crate::flight;
 use crate::incident::{self, Awaited};
 use crate::metrics::process;
+use crate::watchdog::stack::reason::Reason;
 
 /// Requests that wait; further ones get no stack.
 const WAITING: usize = 64;
@@ -34,6 +35,9 @@ const WORKERS: &str = "tokio-r";
 #[derive(Clone)]
 struct Request {
     tid: i32,
+    reason: Reason,
+    /// The looks at the thread that were over before the reason was: later ones show something else.
+    looks: usize,
     answer: Arc<Awaited>,
 }
 
@@ -46,10 +50,10 @@ struct Taken {
     last: bool,
 }
 
-/// Has the thread looked at; `None` where that is not possible now.
-pub(in crate::watchdog::stack) fn request(tid: i32) -> Option<Arc<Awaited>> {
+/// Has the thread looked at for as long as the reason lasts; `None` where that is not possible now.
+pub(in crate::watchdog::stack) fn request(tid: i32, reason: Reason) -> Option<Arc<Awaited>> {
     let answer = Arc::<Awaited>::default();
-    let request = Request { tid, answer: Arc::clone(&answer) };
+    let request = Request { tid, reason, looks: 0, answer: Arc::clone(&answer) };
     let port = port().as_ref()?;
     if port.try_send(request).is_err() {
         process::drop_one("stack");
@@ -101,14 +105,14 @@ impl Sampler {
         }
     }
 
-    fn answer(&mut self, requests: Requests) {
+    fn answer(&mut self, mut requests: Requests) {
         let Ok(mut shot) = self.empty.recv_timeout(ROUND) else {
             return requests.iter().flatten().for_each(|request| request.answer.give_up());
         };
         shot.clear();
         choose(&mut shot, &requests);
         let end = Instant::now() + ROUND;
-        self.round(&mut shot, |thread| thread.taken == 0, end);
+        self.round(&mut shot, &mut requests, |_, _| true, end);
         if let Ok(mut early) = self.empty.try_recv() {
             early.copy(&shot);
             let _ = self.taken.try_send(Taken { shot: early, requests: requests.clone(), last: false });
@@ -117,21 +121,34 @@ impl Sampler {
         let again = if shot.threads.iter().any(|thread| thread.asked) { SAMPLES - 1 } else { 0 };
         for _ in 0..again {
             thread::sleep(GAP);
-            self.round(&mut shot, |thread| thread.asked && thread.is_worth_a_look(), end);
+            self.round(&mut shot, &mut requests, is_stuck, end);
         }
         let _ = self.taken.send(Taken { shot, requests, last: true });
     }
 
     /// Looks at some of the threads once.
-    fn round(&mut self, shot: &mut Shot, which: impl Fn(&Thread) -> bool, end: Instant) {
+    fn round(&mut self, shot: &mut Shot, requests: &mut Requests, which: fn(&Thread, &Requests) -> bool, end: Instant) {
         self.capture.begin();
         for index in 0..shot.threads.len() {
-            if which(&shot.threads[index]) {
+            if which(&shot.threads[index], requests) {
                 let sample = self.capture.look(shot.threads[index].tid, Instant::now() < end, shot);
                 shot.threads[index].keep(sample);
+                count(&shot.threads[index], requests);
             }
         }
     }
+}
+
+/// Counts the last look at a thread for those whose reason has lasted until after it.
+fn count(thread: &Thread, requests: &mut Requests) {
+    let asking = requests.iter_mut().flatten().filter(|request| request.tid == thread.tid && request.looks + 1 == thread.taken);
+    asking.filter(|request| request.reason.lasts()).for_each(|request| request.looks = thread.taken);
+}
+
+/// Whether a thread is looked at again: somebody asks about it whose reason has lasted so far.
+fn is_stuck(thread: &Thread, requests: &Requests) -> bool {
+    let asks = |request: &Request| request.tid == thread.tid && request.looks == thread.taken;
+    thread.is_worth_a_look() && requests.iter().flatten().any(asks)
 }
 
 /// The threads that are looked at: those that are asked about, those that poll guarded calls, and the workers of runtimes: threads that are
@@ -175,22 +192,51 @@ fn tell(given: &Receiver<Taken>, used: &SyncSender<Box<Shot>>) {
 fn answer(teller: &mut Teller, shot: &Shot, requests: &Requests, last: bool) {
     teller.learn_names(shot);
     for request in requests.iter().flatten() {
-        request.answer.tell(teller.tell(shot, request.tid), false);
+        request.answer.tell(teller.tell(shot, request.tid, request.looks), false);
     }
     if last {
         teller.learn_lines(shot, Instant::now() + LINES);
         for request in requests.iter().flatten() {
-            request.answer.tell(teller.tell(shot, request.tid), true);
+            request.answer.tell(teller.tell(shot, request.tid, request.looks), true);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
     use std::sync::mpsc::channel;
 
     use super::super::shot::THREADS;
     use super::*;
+
+    /// How often the answer will be that it lasts.
+    static LASTS: AtomicU64 = AtomicU64::new(0);
+
+    #[test]
+    fn a_thread_is_looked_at_for_as_long_as_what_it_is_asked_about_lasts() {
+        let (open, gate) = channel::<()>();
+        let (tell, told) = channel();
+        let waits = move || {
+            tell.send(flight::thread::current()).unwrap();
+            _ = gate.recv();
+        };
+        thread::spawn(waits);
+        let tid = flight::thread::named(told.recv().unwrap()).unwrap().tid;
+        start();
+        while !matches!(procfs::call(tid), Some(procfs::Call::Asleep { .. })) {
+            thread::yield_now();
+        }
+        for (times, looks) in [(0, 0), (1, 1), (2, 2), (9, SAMPLES)] {
+            LASTS.store(times, Relaxed);
+            let lasts = Reason::Asked(|| LASTS.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok());
+            let threads = request(tid, lasts).unwrap().last(Duration::from_secs(60)).unwrap().threads;
+            let subject = &threads[0];
+            assert_eq!((subject.tid, subject.subject, subject.stack.looks), (tid, true, looks), "{subject:?}");
+            assert_eq!((subject.stack.frames.is_empty(), subject.stack.missing.is_some()), (looks == 0, looks == 0), "{subject:?}");
+        }
+        drop(open);
+    }
 
     #[test]
     fn threads_that_find_no_room_are_counted_once_each() {
@@ -210,7 +256,7 @@ mod tests {
             .collect();
         let tids: Vec<i32> = (0..CROWD).map(|_| flight::thread::named(told.recv().unwrap()).unwrap().tid).collect();
         let mut requests: Requests = [const { None }; TOGETHER];
-        requests[0] = Some(Request { tid: tids[0], answer: Arc::default() });
+        requests[0] = Some(Request { tid: tids[0], reason: Reason::Any, looks: 0, answer: Arc::default() });
         let mut shot = Shot::new();
         choose(&mut shot, &requests);
         assert_eq!((shot.threads[0].tid, shot.threads.len()), (tids[0], THREADS));

@@ -14,6 +14,9 @@ use crate::incident::{Looked, NativeStack, StackFrame, ThreadState};
 /// Frames of a thread that nobody asked about.
 const OTHERS: usize = 32;
 
+/// Why there is no stack where no look counts.
+const OVER: &str = "it had gone on before it was looked at";
+
 /// Looks names up, and remembers them.
 #[derive(Default)]
 pub(super) struct Teller {
@@ -36,27 +39,29 @@ impl Teller {
         }
     }
 
-    /// The threads of the shot; those of `subject` first.
-    pub(super) fn tell(&self, shot: &Shot, subject: i32) -> Looked {
-        let mut threads: Vec<ThreadState> = shot.threads.iter().map(|thread| self.thread(shot, thread, subject)).collect();
+    /// The threads of the shot; `subject` first, of which so many looks count.
+    pub(super) fn tell(&self, shot: &Shot, subject: i32, looks: usize) -> Looked {
+        let looks = |thread: &Thread| if thread.tid == subject { looks.min(thread.taken) } else { thread.taken };
+        let one = |thread: &Thread| self.thread(shot, thread, &thread.samples()[..looks(thread)], thread.tid == subject);
+        let mut threads: Vec<ThreadState> = shot.threads.iter().map(one).collect();
         threads.sort_by_key(|thread| !thread.subject);
         Looked { threads: threads.into(), left_out: shot.left_out }
     }
 
-    fn thread(&self, shot: &Shot, thread: &Thread, subject: i32) -> ThreadState {
-        let looks = looks(thread);
-        // The first is the closest to what was found: a call may end while its thread is looked at.
+    fn thread(&self, shot: &Shot, thread: &Thread, looks: &[Sample], subject: bool) -> ThreadState {
+        let looks = with_stack(looks);
+        // The first is the closest to what was found.
         let sample = looks.first().unwrap_or(&Sample::UNKNOWN);
         let name = flight::thread::of(thread.tid).map_or_else(|| thread.name.as_str().to_owned(), |known| known.name.clone());
         let call = sample.call.map(|number| syscalls::name(number).map_or_else(|| format!("system call {number}"), str::to_owned));
         ThreadState {
             name,
             tid: thread.tid,
-            subject: thread.tid == subject,
+            subject,
             state: state(sample.state),
             system_call: call,
             waits_in: (!sample.wchan.as_bytes().is_empty()).then(|| sample.wchan.as_str().to_owned()),
-            stack: self.stack(shot, &looks, sample, thread.tid == subject),
+            stack: if looks.is_empty() { NativeStack::missing(OVER) } else { self.stack(shot, &looks, sample, subject) },
         }
     }
 
@@ -108,10 +113,10 @@ impl Teller {
     }
 }
 
-/// The looks that gave a stack; all, where none did.
-fn looks(thread: &Thread) -> Vec<Sample> {
-    let looks: Vec<Sample> = thread.samples().iter().copied().filter(Sample::has_stack).collect();
-    if looks.is_empty() { thread.samples().to_vec() } else { looks }
+/// Those of the looks that gave a stack; all, where none did.
+fn with_stack(looks: &[Sample]) -> Vec<Sample> {
+    let good: Vec<Sample> = looks.iter().copied().filter(Sample::has_stack).collect();
+    if good.is_empty() { looks.to_vec() } else { good }
 }
 
 /// How many of the outermost frames that are shown were there in every look.
@@ -184,7 +189,7 @@ mod tests {
                 look.source = *source;
                 thread.keep(look);
             }
-            looks(&thread).iter().map(|look| look.source).collect::<Vec<_>>()
+            with_stack(thread.samples()).iter().map(|look| look.source).collect::<Vec<_>>()
         };
         let silent = Source::Refused(Refusal::Silent);
         assert_eq!(of(&[silent, Source::Signal, Source::Signal]), [Source::Signal; 2]);

@@ -20,6 +20,7 @@ use super::shot::{Sample, Shot, Source, Thread};
 use super::signal::Refusal;
 use super::text::Text;
 use super::unwind::End;
+use crate::watchdog::stack::reason::Reason;
 use row::Row;
 use victims::{Rigour, Situation};
 
@@ -75,7 +76,7 @@ fn names_come_at_once_and_lines_soon() {
     let (mut first, mut whole) = (Vec::new(), Vec::new());
     for _ in 0..captures().min(100) {
         let began = Instant::now();
-        let answer = super::request(tid).unwrap();
+        let answer = super::request(tid, Reason::Any).unwrap();
         let names = answer.first(PATIENCE).expect("names come").threads;
         first.push(began.elapsed());
         let lines = answer.last(PATIENCE).expect("lines come").threads;
