@@ -12,6 +12,8 @@ use crate::child;
 
 /// How long is measured.
 const SECONDS: u32 = 10;
+/// Wakes a second that are allowed.
+const MOST: u32 = 4;
 
 #[timeout_async(secs = 300, name = "rest.waits")]
 async fn waits() -> io::Result<()> {
@@ -34,7 +36,7 @@ fn figures(task: &std::path::Path) -> (u32, Duration) {
 }
 
 #[test]
-fn at_rest_the_watchdog_wakes_ten_times_a_second_and_costs_next_to_nothing() {
+fn at_rest_the_watchdog_wakes_about_once_a_second_and_costs_next_to_nothing() {
     child::alone(|| {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().unwrap();
         for _ in 0..16 {
@@ -49,10 +51,10 @@ fn at_rest_the_watchdog_wakes_ten_times_a_second_and_costs_next_to_nothing() {
             let (wakes, cpu) = (after.0 - before.0, after.1 - before.1);
             let percent = 100.0 * cpu.as_secs_f64() / f64::from(SECONDS);
             println!("{name}: {:.1} wakes a second, {percent:.3} % of a core", f64::from(wakes) / f64::from(SECONDS));
-            // Reading a file may be a sleep, too: a few a second.
-            assert!(wakes <= 15 * SECONDS, "the {name} wakes {wakes} times in {SECONDS} s");
+            // The watchdog once a second, the reporter twice; reading a file may be a sleep, too.
+            assert!(wakes <= MOST * SECONDS, "the {name} wakes {wakes} times in {SECONDS} s");
             // Without optimisation it costs several times what it does in a release.
-            let most = if cfg!(debug_assertions) { 1.0 } else { 0.1 };
+            let most = if cfg!(debug_assertions) { 0.5 } else { 0.1 };
             assert!(percent < most, "the {name} costs {percent} % of a core");
         }
     });
