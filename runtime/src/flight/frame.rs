@@ -2,8 +2,9 @@
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::*, fence};
 
+use super::id::CallId;
 use super::plan::Plan;
-use super::record::{CallId, Record};
+use super::record::Record;
 use super::table;
 
 /// What a poll shows of its call.

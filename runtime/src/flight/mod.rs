@@ -1,17 +1,21 @@
 //! The table of running calls, written by the calls and read by the watchdog, without a lock between them.
 //!
-//! A call that is polled shows that in a [`frame`] of its thread's [`lane`]. It takes a [`record`] out of the [`table`] when it waits for the
-//! first time: [`register`]. `group` and `due` say where something is due. `plan` is what it needs of its policy, `terms` what it runs under,
-//! `extra` what only some calls need; `life` says who may touch a record when. `work` is blocking work that a call has handed to another thread.
+//! A call that is polled shows that in a [`frame`] of its thread's [`lane`], which the thread reaches by [`here`]. It takes a [`record`] out of
+//! the [`table`] when it waits for the first time: [`register`]. `group` and `due` say where something is due. `plan` is what it needs of its
+//! policy, `terms` what it runs under, `extra` what only some calls need; `life` says who may touch a record when, `bits` what else its state
+//! says, `id` which call it is. `work` is blocking work that a call has handed to another thread.
 //! `view` and `tree` are what judges and people are shown, `thread` names threads, `runtime` knows the runtimes that
 //! they belong to.
 
+mod bits;
 mod cancel;
 mod due;
 mod extra;
 mod frame;
 mod freed;
 mod group;
+mod here;
+mod id;
 mod lane;
 mod life;
 mod plan;
@@ -28,14 +32,17 @@ mod tree;
 mod view;
 mod work;
 
+pub(crate) use bits::{BEATS, COARSE, FIRED, INHERITED, LAYERED, LINK, OVER, PAUSED, REPORTED, SILENT, WARNED};
 pub(crate) use cancel::Cancel;
 pub(crate) use extra::Limits;
 pub(crate) use frame::{Kind, Shown};
 pub(crate) use group::{Group, groups};
-pub(crate) use lane::{Here, Inside, here, lanes, present};
+pub(crate) use here::{Here, Inside, here, present};
+pub(crate) use id::CallId;
+pub(crate) use lane::lanes;
 pub(crate) use plan::{Plan, shortest};
 pub(crate) use polls::{Polled, poll_of, polls};
-pub(crate) use record::{BEATS, COARSE, CallId, Entry, FIRED, INHERITED, LAYERED, LINK, OVER, PAUSED, REPORTED, Record, SILENT, WARNED};
+pub(crate) use record::{Entry, Record};
 pub(crate) use register::{adopt, caller, register, terms};
 pub use runtime::{GuardedPoll, RuntimeState, runtimes};
 pub(crate) use slot::Slot;

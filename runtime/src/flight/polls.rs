@@ -1,8 +1,9 @@
 //! The polls that last on all threads: calls that are being polled right now, with a record or without.
 
 use super::frame::Shown;
+use super::id::CallId;
 use super::lane::{self, Lane};
-use super::record::{CallId, Record};
+use super::record::Record;
 use super::view::{Poll, View};
 use crate::clock::Tick;
 

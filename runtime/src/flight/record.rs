@@ -5,61 +5,16 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::*;
 use std::task::Waker;
 
+use super::bits::*;
 use super::extra::{Extra, Limits};
-use super::life::{FIRST_FLAG, Life, Rung, State};
+use super::id::CallId;
+use super::life::{Life, Rung, State};
 use super::plan::Plan;
 use super::sync::{AtomicU32, AtomicU64};
 use super::terms::Terms;
 use super::view::View;
 use crate::clock::{Clock, Tick};
 use crate::coarse;
-
-/// Names one call for as long as the process lives: the place of its record, and how often the place was used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct CallId {
-    pub(crate) place: u32,
-    pub(crate) generation: u32,
-}
-
-impl CallId {
-    /// As one number, for snapshots and reports; never 0.
-    #[inline]
-    pub(crate) fn number(self) -> u64 {
-        u64::from(self.generation) << 32 | u64::from(self.place)
-    }
-
-    /// The call of a number; `None` for 0.
-    #[inline]
-    pub(crate) fn of(number: u64) -> Option<Self> {
-        (number != 0).then_some(Self { place: number as u32, generation: (number >> 32) as u32 })
-    }
-}
-
-/// The deadline passed; the call must end.
-pub(crate) const FIRED: u32 = FIRST_FLAG;
-/// The idle time passed; the call must end.
-pub(crate) const SILENT: u32 = FIRST_FLAG << 1;
-/// The warning of a slow call is out.
-pub(crate) const WARNED: u32 = FIRST_FLAG << 2;
-/// The deadline was reported, and the call runs on.
-pub(crate) const REPORTED: u32 = FIRST_FLAG << 3;
-/// Flags of a call that must end.
-pub(crate) const OVER: u32 = FIRED | SILENT;
-
-/// An earlier deadline of its caller applies, and the caller watches it.
-pub(crate) const INHERITED: u32 = FIRST_FLAG << 4;
-/// It began at a tick of the coarse time, or up to one later.
-pub(crate) const COARSE: u32 = FIRST_FLAG << 5;
-/// Follows tokio's paused clock: the call watches its own limits, the watchdog only its polls.
-pub(crate) const PAUSED: u32 = FIRST_FLAG << 6;
-/// No call, but a sleep until `started`.
-pub(crate) const ALARM: u32 = FIRST_FLAG << 7;
-/// No call, but the place of one in another task.
-pub(crate) const LINK: u32 = FIRST_FLAG << 8;
-/// Its limits are those of its [`Extra`], not of its plan.
-pub(crate) const LAYERED: u32 = FIRST_FLAG << 9;
-/// A success is a sign of life of its callers.
-pub(crate) const BEATS: u32 = FIRST_FLAG << 10;
 
 /// What is known about a call when it takes a record.
 #[derive(Clone, Copy, Debug, Default)]

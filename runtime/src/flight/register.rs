@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::task::Waker;
 
+use super::bits::LINK;
 use super::frame::Shown;
-use super::lane::Inside;
+use super::here::Inside;
+use super::id::CallId;
 use super::plan::Plan;
-use super::record::{CallId, Entry, LINK, after};
+use super::record::{Entry, after};
 use super::table::{self, Ticket, running};
 use super::terms::Terms;
 use crate::clock::Tick;

@@ -16,7 +16,7 @@ use tokio::runtime::{Handle, Id, RuntimeFlavor, RuntimeMetrics};
 use super::polls::{Polled, polls};
 use super::table::views;
 use super::view::Poll;
-use super::{lane, thread};
+use super::{here, lane, thread};
 use crate::clock::Tick;
 
 /// Runtimes that are watched at one time; further ones are not.
@@ -98,7 +98,7 @@ fn meet_again() {
         None => enter(&handle, None),
     });
     let place = place.and_then(|place| u8::try_from(place + 1).ok()).unwrap_or(0);
-    if let Some(here) = lane::here() {
+    if let Some(here) = here::here() {
         here.runtime.store(place, Relaxed);
     }
 }

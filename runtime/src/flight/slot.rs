@@ -2,9 +2,9 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 
+use super::bits::COARSE;
 use super::frame::{AtomicKind, Kind};
 use super::plan::Plan;
-use super::record::COARSE;
 use crate::clock::Tick;
 use crate::coarse;
 use crate::metrics::tally::{self, Shard};

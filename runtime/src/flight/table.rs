@@ -5,10 +5,13 @@
 
 use std::task::Waker;
 
+use super::bits::ALARM;
 use super::due::Due;
 use super::group::Group;
-use super::lane::{self, Here};
-use super::record::{ALARM, CallId, Entry, Record};
+use super::here::{self, Here};
+use super::id::CallId;
+use super::lane;
+use super::record::{Entry, Record};
 use super::view::View;
 use crate::clock::Tick;
 use crate::coarse;
@@ -125,7 +128,7 @@ impl Ticket {
 
     /// Takes a record of this thread.
     pub(crate) fn here(entry: &Entry) -> Option<Self> {
-        Self::take(lane::here()?, entry, None)
+        Self::take(here::here()?, entry, None)
     }
 
     /// Takes one for a sleep.
@@ -194,7 +197,7 @@ impl Drop for Ticket {
 pub(super) fn give_back(record: &'static Record) {
     record.strip();
     let Some(chunk) = Chunk::of(record.place()) else { return };
-    match lane::present().filter(|lane| lane.number() == chunk.lane) {
+    match here::present().filter(|lane| lane.number() == chunk.lane) {
         Some(lane) => {
             if !lane.keep(record) {
                 record.set_next(lane.free());

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::here;
 use super::lane::{self, Lane};
 
 /// A thread that polls guarded calls.
@@ -27,7 +28,7 @@ pub(crate) fn named(number: u32) -> Option<Arc<Thread>> {
 
 /// The number of this thread; 0 where it is being torn down.
 pub(crate) fn current() -> u32 {
-    lane::here().map_or(0, |here| here.number())
+    here::here().map_or(0, |here| here.number())
 }
 
 /// The kernel's numbers of all these threads, where it has such numbers.

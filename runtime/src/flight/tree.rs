@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::fmt;
 use std::time::Duration;
 
-use super::record::{CallId, Record};
+use super::id::CallId;
+use super::record::Record;
 use super::thread;
 use super::view::View;
 use crate::clock::Tick;

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use super::bits::{ALARM, FIRED, LINK, PAUSED, REPORTED, SILENT, WARNED};
 use super::extra::Limits;
+use super::id::CallId;
 use super::plan::{Plan, nanos};
-use super::record::{ALARM, CallId, FIRED, LINK, PAUSED, REPORTED, SILENT, WARNED, limits};
+use super::record::limits;
 use crate::clock::Tick;
 use crate::site::Site;
 

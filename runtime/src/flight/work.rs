@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::*, fence};
 
-use super::record::CallId;
+use super::id::CallId;
 use super::{table, thread};
 use crate::clock::Tick;
 use crate::shelf::Shelf;
@@ -128,7 +128,7 @@ impl Seat {
 mod tests {
     use super::*;
     use crate::clock::Tick;
-    use crate::flight::record::ALARM;
+    use crate::flight::bits::ALARM;
     use crate::flight::{Entry, Ticket};
 
     #[test]
