@@ -1,0 +1,136 @@
+//! A network under training: gradients and steps of an optimizer.
+
+use backstop::{Migrate, safe_mps_op};
+use sim_mps::{Orders, text};
+use tch::nn::{self, Module, OptimizerConfig, VarStore};
+use tch::{Device, Kind, Tensor};
+
+use super::values;
+
+#[derive(Debug, Migrate)]
+struct Net {
+    first: nn::Linear,
+    second: nn::Linear,
+    name: String,
+}
+
+impl Net {
+    fn new(store: &VarStore) -> Self {
+        let root = store.root();
+        let (first, second) = (nn::linear(&root / "a", 3, 4, Default::default()), nn::linear(&root / "b", 4, 1, Default::default()));
+        Net { first, second, name: "net".to_owned() }
+    }
+
+    #[safe_mps_op]
+    fn loss(&self, x: &Tensor) -> Tensor {
+        assert_eq!(self.name, "net");
+        self.second.forward(&self.first.forward(x).relu()).square().mean(Kind::Float)
+    }
+}
+
+#[test]
+fn gradients_of_a_fallback_reach_the_parameters_on_the_device() {
+    let Ok(orders) = Orders::take() else { return };
+    tch::manual_seed(7);
+    let store = VarStore::new(Device::Mps);
+    let net = Net::new(&store);
+    let x = Tensor::ones([2, 3], (Kind::Float, Device::Mps));
+    let expected = net.loss(&x);
+    expected.backward();
+    let gradient = |net: &Net| (values(&net.first.ws.grad().view([-1])), values(&net.second.bs.as_ref().unwrap().grad().view([-1])));
+    let without = gradient(&net);
+    let mut optimizer = nn::Sgd::default().build(&store, 0.1).unwrap();
+    optimizer.zero_grad();
+
+    orders.unimplemented("aten::relu").unwrap();
+    let loss = net.loss(&x);
+    assert_eq!(loss.device(), Device::Mps);
+    assert_eq!(values(&loss), values(&expected));
+    orders.reset();
+    loss.backward();
+    assert_eq!(net.first.ws.grad().device(), Device::Mps);
+    assert_eq!(gradient(&net), without);
+    assert!(net.first.ws.is_leaf());
+}
+
+#[safe_mps_op]
+fn step(net: &Net, optimizer: &mut nn::Optimizer, x: &Tensor) {
+    let loss = net.second.forward(&net.first.forward(x)).square().mean(Kind::Float);
+    optimizer.backward_step(&loss);
+}
+
+#[test]
+fn a_training_step_whose_forward_fails_is_done_once_with_the_optimizer_on_the_device() {
+    let Ok(orders) = Orders::take() else { return };
+    let train = |device: Device, fault: bool| {
+        tch::manual_seed(3);
+        let mut store = VarStore::new(Device::Cpu);
+        let net = Net::new(&store);
+        store.set_device(device);
+        let mut optimizer = nn::Adam::default().build(&store, 0.1).unwrap();
+        let x = Tensor::ones([2, 3], (Kind::Float, device));
+        step(&net, &mut optimizer, &x);
+        if fault {
+            orders.fail_at(3, &text::out_of_memory());
+        }
+        step(&net, &mut optimizer, &x);
+        step(&net, &mut optimizer, &x);
+        assert_eq!(net.first.ws.device(), device);
+        (values(&net.first.ws.view([-1])), values(&net.second.ws.view([-1])))
+    };
+    let on_cpu = train(Device::Cpu, false);
+    let before = sim_mps::counts().raised;
+    assert_eq!(train(Device::Mps, true), on_cpu);
+    assert_eq!(sim_mps::counts().raised, before + 1);
+}
+
+/// One of its own: after a fault a function goes straight to the CPU for a while.
+#[safe_mps_op]
+fn unlucky_step(net: &Net, optimizer: &mut nn::Optimizer, x: &Tensor) {
+    let loss = net.second.forward(&net.first.forward(x)).square().mean(Kind::Float);
+    optimizer.backward_step(&loss);
+}
+
+#[test]
+fn a_failure_in_the_optimizers_step_is_never_tried_again() {
+    let Ok(orders) = Orders::take() else { return };
+    tch::manual_seed(3);
+    let store = VarStore::new(Device::Mps);
+    let net = Net::new(&store);
+    let mut optimizer = nn::Adam::default().build(&store, 0.1).unwrap();
+    let x = Tensor::ones([2, 3], (Kind::Float, Device::Mps));
+    unlucky_step(&net, &mut optimizer, &x);
+    orders.unimplemented("aten::addcdiv_").ok();
+    orders.unimplemented("aten::addcdiv").ok();
+    let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| unlucky_step(&net, &mut optimizer, &x))).unwrap_err();
+    let text = panic.downcast_ref::<String>().unwrap();
+    assert!(text.contains("aten::addcdiv") && text.contains("the optimizer's step was under way"), "{text}");
+}
+
+#[safe_mps_op]
+fn shared_loss(net: &Net, x: &Tensor) -> Tensor {
+    net.second.forward(&net.first.forward(x).tanh()).square().mean(Kind::Float)
+}
+
+#[test]
+fn threads_that_share_parameters_fall_back_without_disturbing_each_other() {
+    let Ok(orders) = Orders::take() else { return };
+    tch::manual_seed(9);
+    let store = VarStore::new(Device::Mps);
+    let net = Net::new(&store);
+    let x = Tensor::ones([4, 3], (Kind::Float, Device::Mps));
+    let expected = values(&shared_loss(&net, &x));
+    let handles = || Net {
+        first: nn::Linear { ws: net.first.ws.shallow_clone(), bs: net.first.bs.as_ref().map(Tensor::shallow_clone) },
+        second: nn::Linear { ws: net.second.ws.shallow_clone(), bs: net.second.bs.as_ref().map(Tensor::shallow_clone) },
+        name: net.name.clone(),
+    };
+    orders.unimplemented("aten::tanh").unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            let (net, x, expected) = (handles(), x.shallow_clone(), &expected);
+            scope.spawn(move || (0..10).for_each(|_| assert_eq!(&values(&shared_loss(&net, &x)), expected)));
+        }
+    });
+    assert_eq!(net.first.ws.device(), Device::Mps);
+}

@@ -1,0 +1,64 @@
+//! Aliases, and where results go.
+
+use backstop::safe_mps_op;
+use sim_mps::{Orders, text};
+use tch::{Device, Kind, TchError, Tensor};
+
+use super::{on_mps, values};
+
+#[safe_mps_op]
+fn aliased(base: &mut Tensor, view: &Tensor) -> Result<Tensor, TchError> {
+    let _ = base.f_add_scalar_(1.0)?;
+    view.f_abs()
+}
+
+#[test]
+fn aliases_stay_aliases_on_the_cpu() {
+    let Ok(orders) = Orders::take() else { return };
+    let mut base = on_mps(&[-1.0, -2.0, -3.0, -4.0]);
+    let view = base.slice(0, 1, 4, 2);
+    orders.fail_at(1, &text::unsupported_operator("aten::add.out"));
+    let seen = aliased(&mut base, &view).unwrap();
+    assert_eq!(values(&seen), [1.0, 3.0], "the view sees what was written through its base");
+    assert_eq!(values(&base), [0.0, -1.0, -2.0, -3.0]);
+}
+
+#[safe_mps_op]
+fn returned(x: &mut Tensor) -> Result<Tensor, TchError> {
+    x.f_abs_()
+}
+
+#[test]
+fn an_output_that_is_an_argument_comes_back_as_that_argument() {
+    let Ok(orders) = Orders::take() else { return };
+    let mut x = on_mps(&[-1.0]);
+    orders.fail_at(1, &text::out_of_memory());
+    let y = returned(&mut x).unwrap();
+    assert_eq!(y.device(), Device::Mps);
+    assert_eq!(y.data_ptr(), x.data_ptr());
+    assert_eq!(values(&x), [1.0]);
+}
+
+#[safe_mps_op]
+fn in_double(x: &Tensor) -> Tensor {
+    x.to_kind(Kind::Double) + 1.0
+}
+
+#[test]
+fn what_the_device_does_not_take_stays_on_the_cpu() {
+    let Ok(_orders) = Orders::take() else { return };
+    let y = in_double(&on_mps(&[1.0]));
+    assert_eq!((y.device(), y.kind()), (Device::Cpu, Kind::Double));
+}
+
+#[safe_mps_op(result = "cpu")]
+fn left_on_the_cpu(x: &Tensor) -> Result<(Tensor, f64), TchError> {
+    Ok((x.f_abs()?, 1.0))
+}
+
+#[test]
+fn results_stay_on_the_cpu_where_the_attribute_says_so() {
+    let Ok(orders) = Orders::take() else { return };
+    orders.unimplemented("aten::abs").unwrap();
+    assert_eq!(left_on_the_cpu(&on_mps(&[1.0])).unwrap().0.device(), Device::Cpu);
+}
