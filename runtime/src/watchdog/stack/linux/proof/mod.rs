@@ -2,10 +2,11 @@
 //!
 //! `cargo xtask stacks --captures N` runs it with many captures, optimised, and counts each that got no answer as not found; among the tests
 //! there are a few of each, on whatever machine, and half of them may get none. `victims` are the stuck
-//! threads, `heap` counts what a thread takes from the heap, `row` is what a process tells.
+//! threads, a `situation` each, `heap` counts what a thread takes from the heap, `row` is what a process tells.
 
 mod heap;
 mod row;
+mod situation;
 mod victims;
 
 use std::process::{Command, Stdio};
@@ -22,7 +23,7 @@ use super::text::Text;
 use super::unwind::End;
 use crate::watchdog::stack::reason::Reason;
 use row::Row;
-use victims::{Rigour, Situation};
+use situation::{Rigour, Situation};
 
 /// How many captures of each situation; a few where it says nothing.
 const CAPTURES: &str = "BACKSTOP_STACKS_CAPTURES";
