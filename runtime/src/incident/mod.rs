@@ -1,10 +1,11 @@
 //! Joins findings, call tree, system state and recent events into one report.
 //!
 //! [`open`] posts a finding to the reporter's thread, which does the rest: `report` joins, `escalate` and `episode`
-//! decide how bad it is and what belongs together, `store` writes, `notify` tells. Must not know who finds.
+//! decide how bad it is and what belongs together, `publish` puts it where it goes (`store` writes), `notify` tells. Must not know who finds.
 
 mod abort;
 mod blame;
+mod busy;
 mod cause;
 pub(crate) mod demand;
 mod dump;
@@ -16,10 +17,11 @@ mod kept;
 mod kind;
 mod oversee;
 mod program;
+mod publish;
 pub(crate) mod recorder;
 mod render;
 mod report;
-pub(crate) mod reporter;
+mod reporter;
 mod ring;
 mod rules;
 mod stand_in;
@@ -40,6 +42,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 pub(crate) use blame::holds_back;
+pub(crate) use busy::busy_for;
 pub use dump::{Dump, DumpReason, dump};
 pub(crate) use finding::Finding;
 pub use kept::incidents;

@@ -2,30 +2,28 @@
 //!
 //! It may wait for disks and for the application's log; the watchdog, which posts to it, may not.
 
-use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use tracing::{error, info, warn};
-
+use super::busy::{busy, survive};
 use super::episode::{Episode, Episodes};
 use super::escalate::{Escalator, Verdict};
 use super::inbox::{self, Work};
 use super::oversee::{self, Overseer};
+use super::publish::{again, count, over, publish, save};
 use super::standing::{News, Standing};
-use super::{DumpReason, Finding, Incident, IncidentId, IncidentKind, abort, blame, demand, kept, reserve, rules, store};
+use super::{DumpReason, Finding, Incident, IncidentId, abort, blame, demand, kept, reserve, rules};
 use crate::clock::Tick;
 use crate::host;
-use crate::metrics::{self, beat, process, tally};
+use crate::metrics::{self, beat, tally};
 use crate::notify;
 use crate::outcome::Outcome;
-use crate::policy::{self, Severity, Watch};
-use crate::site::{Site, sites};
+use crate::policy::{self, Watch};
+use crate::site::sites;
 
 /// How often the policy file is looked at; metrics are handed over every second time.
 const BEAT: Duration = host::ROUND;
@@ -228,40 +226,10 @@ fn answer(done: &SyncSender<()>) {
     let _ = done.try_send(());
 }
 
-/// Brings the report of what lasts up to date; one that is not kept any more stays as it is.
-fn again(id: IncidentId, finding: Finding) {
-    if let Some(incident) = kept::find(id) {
-        publish(&mut incident.again(finding));
-    }
-}
-
-/// Ends an incident: in its report, in the log, and for those who were told of it.
-fn over(mut incident: Incident, channels: &[Arc<str>]) {
-    incident.resolved = Some(SystemTime::now());
-    if let Some(mut kept) = kept::find(incident.id) {
-        kept.resolved = incident.resolved;
-        save(&mut kept);
-        kept::keep(&kept);
-    }
-    let Incident { id, kind, function, .. } = incident;
-    let lasted_ms = incident.lasted().map_or(0, |lasted| u64::try_from(lasted.as_millis()).unwrap_or(u64::MAX));
-    info!(target: "backstop::incident", incident = id.0, kind = kind.as_str(), function, lasted_ms, "over");
-    notify::send(&incident, &rules::channels(channels));
-}
-
 /// How many calls of a function have ended well.
 fn good(function: &str) -> u64 {
     let sites = sites().iter().filter(|site| site.name() == function);
     sites.filter_map(|site| tally::of(site)).map(|tally| tally.outcome(Outcome::Ok)).sum()
-}
-
-/// Writes, logs and keeps a report: the files before the line, for a log may be stuck, and the line before the disk has taken them, for that may
-/// last.
-fn publish(incident: &mut Incident) {
-    write(incident);
-    log(incident);
-    settle(incident);
-    kept::keep(incident);
 }
 
 impl Reloads {
@@ -277,98 +245,8 @@ impl Reloads {
     }
 }
 
-pub(super) fn count(site: Option<&'static Site>, kind: IncidentKind, severity: Severity) {
-    match site.and_then(tally::of) {
-        Some(tally) => tally.incident(kind, severity),
-        None => process::incident(kind, severity),
-    }
-}
-
-/// Writes the report to the disk, where a folder is configured.
-pub(super) fn save(incident: &mut Incident) {
-    write(incident);
-    settle(incident);
-}
-
-fn write(incident: &mut Incident) {
-    let Some(folder) = store::folder() else { return };
-    let path = store::path(&folder, incident);
-    match store::write(&path, &incident.to_string(), &incident.to_json(), store::KEPT) {
-        Ok(()) => incident.report = Some(path),
-        Err(error) => not_written(incident, &path, &error),
-    }
-}
-
-fn settle(incident: &Incident) {
-    if let Some(path) = &incident.report
-        && let Err(error) = store::settle(path)
-    {
-        not_written(incident, path, &error);
-    }
-}
-
-fn not_written(incident: &Incident, path: &Path, error: &io::Error) {
-    process::drop_one("report");
-    warn!(target: "backstop::incident", incident = incident.id.0, path = %path.display(), %error, "report not written");
-}
-
-fn log(incident: &Incident) {
-    let Incident { id, kind, function, repeats, .. } = incident;
-    let (kind, function, summary, cause) = (kind.as_str(), *function, incident.summary(), &incident.cause);
-    let report = incident.report.as_deref().map(|path| path.display().to_string()).unwrap_or_default();
-    match incident.severity {
-        Severity::Info => info!(target: "backstop::incident", incident = id.0, kind, function, repeats, report, cause, "{summary}"),
-        Severity::Warning => {
-            warn!(target: "backstop::incident", incident = id.0, severity = "warning", kind, function, repeats, report, cause, "{summary}");
-        }
-        Severity::Error | Severity::Critical => {
-            let severity = incident.severity.as_str();
-            error!(target: "backstop::incident", incident = id.0, severity, kind, function, repeats, report, cause, "{summary}");
-        }
-    }
-}
-
 fn flush_metrics() {
     metrics::flush();
     #[cfg(feature = "prometheus")]
     metrics::exporter::fold();
-}
-
-/// Since when the reporter has been at one piece of work; `u64::MAX` while it waits for the next.
-static BUSY: AtomicU64 = AtomicU64::new(u64::MAX);
-
-/// How long the reporter has been at one piece of work.
-pub(crate) fn busy_for(now: Tick) -> Duration {
-    match BUSY.load(Ordering::Relaxed) {
-        u64::MAX => Duration::ZERO,
-        since => now.since(Tick::from_nanos(since)),
-    }
-}
-
-/// Runs one piece of work, and lets the watchdog see how long it takes.
-fn busy(work: impl FnOnce()) {
-    BUSY.store(Tick::now().as_nanos(), Ordering::Relaxed);
-    survive(work);
-    BUSY.store(u64::MAX, Ordering::Relaxed);
-}
-
-/// Runs `work`; a panic (of a subscriber, a recorder, a hook) is counted and ends nothing.
-fn survive(work: impl FnOnce()) {
-    if catch_unwind(AssertUnwindSafe(work)).is_err() {
-        process::drop_one("reporter_panic");
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::metrics::names::DROPPED_WHAT;
-
-    #[test]
-    fn a_panic_on_the_reporters_thread_is_counted_and_ends_nothing() {
-        let count = || process::dropped(DROPPED_WHAT.iter().position(|what| *what == "reporter_panic").unwrap());
-        let before = count();
-        survive(|| panic!("a subscriber with a bug"));
-        assert!(count() > before);
-    }
 }

@@ -3,7 +3,7 @@
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
-use super::reporter::{count, save};
+use super::publish::{count, save};
 use super::{Finding, Incident, IncidentId, abort, kept};
 
 /// Reports on a thread of its own, which nobody has to wait for; a message says that it is done. The report is written and kept, and one line

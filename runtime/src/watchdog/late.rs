@@ -53,7 +53,7 @@ impl Late {
 
     /// Looks whether the reporter is stuck; then somebody else reports that.
     pub(super) fn reporter(&mut self, now: Tick) {
-        let busy = incident::reporter::busy_for(now);
+        let busy = incident::busy_for(now);
         let stuck = busy >= STUCK;
         if stuck && !self.reporter {
             let note = "the reporter is stuck: in the application's log, in a metrics recorder, or on the disk for reports";
