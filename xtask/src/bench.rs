@@ -32,8 +32,8 @@ tokio's, or figures with their unit, and the goal beside. Its arguments:
 
 The arguments of `device`:
 
-      --row NAME        this row only; may be given several times: empty-cpu, empty-device, cpu, device, snapshot, routed,
-                        routed-copies, failing, module
+      --row NAME        this row only; may be given several times: empty-cpu, empty-device, empty-snapshot, cpu, device,
+                        snapshot, routed, routed-copies, failing, module
       --rounds N        measured rounds (101); the module takes a third of them
       --counts          instead: the instructions that the attribute adds to a call, counted by valgrind, against the
                         ceilings in integration-tests/benches/device/ceilings.txt; fails above one

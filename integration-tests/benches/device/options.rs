@@ -4,6 +4,10 @@ use lexopt::prelude::*;
 
 use crate::Done;
 
+/// The rows that there are.
+const ROWS: [&str; 10] =
+    ["empty-cpu", "empty-device", "empty-snapshot", "cpu", "device", "snapshot", "routed", "routed-copies", "failing", "module"];
+
 /// What to do, and with which rows.
 pub struct Options {
     /// The rows that were named; none means all.
@@ -40,7 +44,7 @@ pub fn read() -> Done<Options> {
     let mut options = Options { rows: Vec::new(), rounds: 101, counts: false, record: false };
     while let Some(argument) = arguments.next()? {
         match argument {
-            Long("row") => options.rows.push(arguments.value()?.string()?),
+            Long("row") => options.rows.push(known(arguments.value()?.string()?)?),
             Long("rounds") => options.rounds = arguments.value()?.parse::<std::num::NonZero<usize>>()?.get(),
             Long("counts") => options.counts = true,
             Long("record") => options.record = true,
@@ -53,4 +57,8 @@ pub fn read() -> Done<Options> {
         return Err("--record needs --counts, and all rows".into());
     }
     Ok(options)
+}
+
+fn known(row: String) -> Done<String> {
+    if ROWS.contains(&row.as_str()) { Ok(row) } else { Err(format!("there is no row `{row}`, but {}", ROWS.join(", ")).into()) }
 }

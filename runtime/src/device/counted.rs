@@ -51,12 +51,14 @@ impl Counted {
     #[inline(never)]
     fn closely(site: &'static Site, tick: u64) -> Self {
         watchdog::start();
-        let slot = flight::here().and_then(|here| here.slot_or_new(site));
-        let Some((slot, plan)) = slot.and_then(|slot| Some((slot, slot.look_up(site)?))) else { return Self::anywhere(site) };
+        let slot = flight::here().and_then(|here| Some((here, here.slot_or_new(site)?)));
+        let known = slot.and_then(|(here, slot)| Some((here, slot, slot.look_up(site)?)));
+        let Some((here, slot, plan)) = known else { return Self::anywhere(site) };
         if tick == 0 {
             coarse::missed();
         }
         let began = Tick::now();
+        here.called(began);
         slot.trust(plan, tick, !observe::each_is_told());
         observe::began(site, slot.calls, began);
         Self { site, slot: Some(slot), began, exact: true, outcome: None }

@@ -10,6 +10,8 @@ use super::lane::Lane;
 use super::record::Record;
 use super::slot::Slot;
 use super::table::Chunk;
+#[cfg(feature = "tch")]
+use crate::clock::Tick;
 use crate::site::Site;
 
 /// The lane of the thread that runs here. It cannot leave the thread, so what it does is done by one thread at a time.
@@ -79,6 +81,12 @@ impl Here {
             Some(slot) => Some(slot),
             None => Some(slot.get_or_init(|| Slot::new(site))),
         }
+    }
+
+    /// A call began that is not polled, and was looked at closely: such calls come in numbers too.
+    #[cfg(feature = "tch")]
+    pub(crate) fn called(self, at: Tick) {
+        self.0.called.store(at.as_nanos(), Relaxed);
     }
 
     /// The first free record, from 1; 0 for none.

@@ -2,7 +2,7 @@
 //! so without waiting for others; kept when the thread ends, for the next one.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, Ordering::*};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicU64, Ordering::*};
 
 use arc_swap::ArcSwapOption;
 
@@ -32,6 +32,8 @@ pub(crate) struct Lane {
     pub(super) runtime: AtomicU8,
     /// The frame of the innermost poll that lasts; the first one stands for "outside every call".
     pub(super) top: AtomicU32,
+    /// When a call began that is not polled: see [`Here::called`](super::Here::called).
+    pub(super) called: AtomicU64,
     pub(super) frames: [Frame; FRAMES],
     deeper: Shelf<Frame>,
     /// By [`Site::id`].
@@ -50,6 +52,7 @@ impl Lane {
             tid: AtomicI32::new(0),
             runtime: AtomicU8::new(0),
             top: AtomicU32::new(0),
+            called: AtomicU64::new(0),
             frames: Default::default(),
             deeper: Shelf::new(),
             slots: sites().iter().map(|_| OnceLock::new()).collect(),
@@ -102,9 +105,9 @@ impl Lane {
         self.frame(at).note(since, flags, incident);
     }
 
-    /// When the last outermost poll began, in nanoseconds.
-    pub(crate) fn last_poll(&self) -> u64 {
-        self.frames[1].since()
+    /// When the last outermost poll began, or the last call without a poll that was looked at closely, in nanoseconds.
+    pub(crate) fn last_call(&self) -> u64 {
+        self.frames[1].since().max(self.called.load(Relaxed))
     }
 
     /// Takes a record back, from any thread.

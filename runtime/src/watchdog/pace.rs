@@ -13,7 +13,7 @@ pub(super) const REST: Duration = Duration::from_millis(100);
 pub(super) const LONG: Duration = Duration::from_secs(1);
 /// Ticks after which it is asked whether that is worth while.
 const WINDOW: u32 = 25;
-/// So many polls of different threads and ticks are.
+/// So many calls of different threads and ticks are.
 const WORTH: u32 = WINDOW / 2;
 
 /// See the module.
@@ -40,7 +40,7 @@ impl Pace {
     }
 
     fn goes_on(&mut self, now: Tick) -> bool {
-        self.seen += flight::lanes().map(|lane| u32::from(lane.last_poll() >= self.before.as_nanos())).sum::<u32>();
+        self.seen += flight::lanes().map(|lane| u32::from(lane.last_call() >= self.before.as_nanos())).sum::<u32>();
         // Looks between two ticks are none.
         self.ticks += u32::from(now.since(self.before) >= coarse::TICK / 2);
         if self.ticks < WINDOW {
