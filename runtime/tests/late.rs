@@ -6,9 +6,10 @@ mod common;
 
 use std::io;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use backstop::{Outcome, timeout_async};
+use backstop::{Incident, IncidentKind, Outcome, timeout_async};
+use common::{Gate, wait_for};
 
 fn install() {
     common::install(
@@ -21,9 +22,11 @@ fn install() {
     );
 }
 
+static REPORTED: Gate = Gate::new();
+
 #[timeout_async(millis = 300, name = "late.blocks")]
 async fn blocks() -> io::Result<u32> {
-    thread::sleep(Duration::from_secs(2));
+    REPORTED.pass();
     Ok(7)
 }
 
@@ -31,15 +34,13 @@ async fn blocks() -> io::Result<u32> {
 async fn a_body_that_blocks_its_thread_is_reported_while_it_does_and_its_value_is_kept() {
     install();
     let call = tokio::spawn(blocks());
-    let before = Instant::now();
-    while !backstop::incidents().iter().any(|incident| incident.function == "late.blocks") {
-        assert!(before.elapsed() < Duration::from_millis(1900), "no report while the body blocks its thread");
-        thread::sleep(Duration::from_millis(20));
-    }
+    let limit = |incident: &Incident| incident.function == "late.blocks" && incident.kind == IncidentKind::Limit;
+    wait_for("a report while the body blocks its thread", || backstop::incidents().iter().any(limit));
+    wait_for("the poll to be counted", || common::stats("late.blocks").blocked_polls == 1);
     assert!(!call.is_finished());
+    REPORTED.open();
     assert_eq!(call.await.unwrap().unwrap(), 7);
-    let row = common::stats("late.blocks");
-    assert_eq!((row.outcome(Outcome::Late), row.blocked_polls), (1, 1));
+    assert_eq!(common::ended("late.blocks", Outcome::Late), 1);
 }
 
 #[timeout_async(millis = 100, name = "late.is_an_error")]
@@ -68,11 +69,7 @@ async fn a_body_that_comes_back_before_anybody_has_noticed_is_reported_as_late()
     assert_eq!(unnoticed().await.unwrap(), 7);
     assert_eq!(common::stats("late.unnoticed").outcome(Outcome::Late), 1);
     let reported = || backstop::incidents().into_iter().find(|incident| incident.function == "late.unnoticed");
-    let before = Instant::now();
-    while reported().is_none() {
-        assert!(before.elapsed() < Duration::from_secs(60), "no report");
-        thread::sleep(Duration::from_millis(20));
-    }
+    wait_for("a report", || reported().is_some());
     let late = reported().unwrap();
-    assert_eq!((late.kind, late.limit), (backstop::IncidentKind::Late, Some(Duration::from_secs(1))), "{late}");
+    assert_eq!((late.kind, late.limit), (IncidentKind::Late, Some(Duration::from_secs(1))), "{late}");
 }

@@ -12,12 +12,11 @@ use std::hint::black_box;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::thread;
 use std::time::Duration;
 
 use backstop::timeout_async;
 use child::{READY, started, succeeds};
-use common::{alarms, wait_for};
+use common::{alarms, held_back, wait_for};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -69,7 +68,7 @@ fn a_machine_at_load_twenty_raises_no_false_alarm() {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let timed_out = (0..2).filter(|_| runtime.block_on(works()).is_err()).count();
         assert!(timed_out > 0, "twenty others leave the call a twentieth of its CPU");
-        thread::sleep(SECOND);
+        wait_for("a verdict on each", || held_back("starved.works") == timed_out);
         assert_eq!(alarms(), [""; 0]);
         return;
     }
@@ -117,7 +116,7 @@ fn a_quota_that_others_used_up_raises_no_false_alarm_and_is_named() {
         wait_for("a group", || fs::read_to_string("/proc/self/cgroup").unwrap().contains("backstop-test-"));
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(works()).unwrap_err();
-        wait_for("a verdict", || backstop::dump().events.iter().any(|event| event.what == "held_back"));
+        wait_for("a verdict", || held_back("starved.works") == 1);
         assert_eq!(alarms(), [""; 0]);
         let withheld = backstop::dump().system.withheld.unwrap();
         assert_eq!(withheld.quota, Some(0.2), "{withheld:?}");

@@ -6,6 +6,7 @@ pub mod park;
 pub mod schema;
 pub mod step;
 
+use std::sync::atomic::{AtomicBool, Ordering::*};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -34,6 +35,32 @@ pub fn wait_for(what: &str, mut done: impl FnMut() -> bool) {
     while !done() {
         assert!(began.elapsed() < Duration::from_secs(60), "waited a minute for {what}");
         thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// How often findings about a function were held back.
+pub fn held_back(function: &str) -> usize {
+    backstop::dump().events.iter().filter(|event| event.what == "held_back" && event.function == Some(function)).count()
+}
+
+/// Keeps a thread until somebody else lets it go.
+pub struct Gate(AtomicBool);
+
+impl Gate {
+    pub const fn new() -> Self {
+        Self(AtomicBool::new(false))
+    }
+
+    /// Blocks this thread until the gate is open; for two minutes at most, lest a test that fails hangs.
+    pub fn pass(&self) {
+        let began = Instant::now();
+        while !self.0.load(Acquire) && began.elapsed() < Duration::from_secs(120) {
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    pub fn open(&self) {
+        self.0.store(true, Release);
     }
 }
 

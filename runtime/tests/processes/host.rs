@@ -10,7 +10,7 @@ use std::time::Duration;
 use backstop::{Blame, Incident, IncidentKind, Outcome, timeout_async};
 
 use crate::child::{self, READY, started, succeeds};
-use crate::common::{alarms, ended, wait_for};
+use crate::common::{alarms, ended, held_back, stats, wait_for};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -51,14 +51,14 @@ fn a_process_that_was_stopped_raises_no_false_alarm_and_says_that_it_was() {
                     runtime.block_on(computes(Duration::from_millis(50))).unwrap();
                 }
             });
-            thread::sleep(SECOND / 2);
+            wait_for("the calls to run", || ["host.waits", "host.is_silent"].iter().all(|name| stats(name).in_flight == 1));
             eprintln!("{READY}");
             wait_for("the calls to end", || calls.iter().all(|call| call.is_finished()));
             stopped.store(true, Ordering::Relaxed);
         });
         wait_for("an incident", || !incidents(IncidentKind::WatchdogLate).is_empty());
-        thread::sleep(SECOND / 2);
-        assert_eq!(alarms(), [""; 0], "the calls have had half a second of their three");
+        wait_for("two verdicts", || ["host.waits", "host.is_silent"].iter().all(|name| held_back(name) == 1));
+        assert_eq!(alarms(), [""; 0], "the calls have had a moment of their three seconds");
         assert_eq!(
             (ended("host.waits", Outcome::Timeout), ended("host.is_silent", Outcome::Idle)),
             (1, 1),
@@ -93,7 +93,7 @@ fn under_a_debugger_findings_are_held_back_and_after_it_they_are_not() {
             waits().await.unwrap_err();
         });
         assert!(traced());
-        thread::sleep(SECOND / 2);
+        wait_for("two verdicts", || ["host.waits", "host.computes"].iter().all(|name| held_back(name) > 0));
         assert_eq!(alarms(), [""; 0]);
         println!("held back");
         wait_for("its end", || !traced());

@@ -5,10 +5,10 @@ use std::io;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use backstop::{Outcome, timeout_async};
+use backstop::{Incident, IncidentKind, Outcome, timeout_async};
 use tokio::task::yield_now;
 
-use crate::common::{self, ended};
+use crate::common::{self, Gate, ended, wait_for};
 
 #[timeout_async(secs = 30, name = "plain.counted")]
 async fn counted(round: u32) -> io::Result<u32> {
@@ -148,23 +148,22 @@ async fn signs_of_life_are_shown_without_an_idle_limit_too() {
     held().await.unwrap();
 }
 
-#[timeout_async(secs = 30, name = "plain.found")]
+static FOUND: Gate = Gate::new();
+
+#[timeout_async(secs = 300, name = "plain.found")]
 async fn found() -> io::Result<()> {
-    tokio::task::block_in_place(|| std::thread::sleep(Duration::from_secs(3)));
+    tokio::task::block_in_place(|| FOUND.pass());
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_first_poll_that_does_not_return_is_shown_and_reported_while_it_lasts() {
     let call = tokio::spawn(found());
-    let before = Instant::now();
-    let blocked = || backstop::incidents().into_iter().find(|incident| incident.function == "plain.found");
-    while blocked().is_none() {
-        assert!(before.elapsed() < Duration::from_millis(2900), "no report while the body blocks its thread");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    let is_blocked = |incident: &Incident| incident.function == "plain.found" && incident.kind == IncidentKind::Blocked;
+    wait_for("a report while the body blocks its thread", || backstop::incidents().iter().any(is_blocked));
     let shown = backstop::snapshot().calls.into_iter().find(|call| call.function == "plain.found").unwrap();
     assert!(shown.polling.is_some_and(|polling| polling.elapsed >= Duration::from_secs(1)));
+    FOUND.open();
     call.await.unwrap().unwrap();
 }
 

@@ -12,7 +12,7 @@ use backstop::{Incident, IncidentKind, timeout_async};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::child;
-use crate::common::{self, wait_for};
+use crate::common::{self, Gate, wait_for};
 
 const SECOND: Duration = Duration::from_secs(1);
 /// Long enough for any machine; nothing here waits that long.
@@ -36,6 +36,14 @@ async fn blocks(time: Duration) -> io::Result<()> {
     Ok(())
 }
 
+static SEEN: Gate = Gate::new();
+
+#[timeout_async(secs = 300, name = "runtimes.is_stuck")]
+async fn is_stuck() -> io::Result<()> {
+    SEEN.pass();
+    Ok(())
+}
+
 #[timeout_async(secs = 300, name = "runtimes.waits")]
 async fn waits() -> io::Result<()> {
     std::future::pending().await
@@ -47,17 +55,18 @@ fn a_runtime_whose_workers_are_all_blocked_is_reported_with_who_blocks_them_unti
         install();
         let (stuck, other) = (workers(2, "stuck"), workers(1, "other"));
         other.spawn(waits());
-        let calls = [stuck.spawn(blocks(12 * SECOND)), stuck.spawn(blocks(12 * SECOND))];
+        let calls = [stuck.spawn(is_stuck()), stuck.spawn(is_stuck())];
         wait_for("a report", || !stalls().is_empty());
         assert!(calls.iter().all(|call| !call.is_finished()), "reported while it lasts");
         let incident = stalls().remove(0);
         let runtime = &incident.runtimes[0];
         assert_eq!((runtime.name, runtime.workers, runtime.parked, runtime.polls.len()), ("stuck", 2, 0, 2), "{incident}");
-        assert!(runtime.polls.iter().all(|poll| poll.function == "runtimes.blocks"), "{incident}");
+        assert!(runtime.polls.iter().all(|poll| poll.function == "runtimes.is_stuck"), "{incident}");
         assert!(incident.runtimes.iter().any(|runtime| runtime.name == "other" && runtime.stalled.is_none()), "{incident}");
-        assert!(incident.summary().contains("`stuck`") && incident.cause.contains("`runtimes.blocks` on "), "{incident}");
+        assert!(incident.summary().contains("`stuck`") && incident.cause.contains("`runtimes.is_stuck` on "), "{incident}");
         assert_eq!(incident.severity, Severity::Critical);
         wait_for("the update at twice the time", || stalls()[0].elapsed >= 2 * incident.elapsed);
+        SEEN.open();
         wait_for("the end", || stalls()[0].resolved.is_some());
         assert_eq!(stalls().len(), 1, "one report an episode, and of no other runtime");
     });
@@ -67,9 +76,12 @@ fn a_runtime_whose_workers_are_all_blocked_is_reported_with_who_blocks_them_unti
 fn a_blocked_current_thread_runtime_is_reported() {
     child::alone(|| {
         install();
-        let watching = thread::spawn(|| wait_for("a report", || !stalls().is_empty()));
+        let watching = thread::spawn(|| {
+            wait_for("a report", || !stalls().is_empty());
+            SEEN.open();
+        });
         let runtime = Builder::new_current_thread().build().unwrap();
-        runtime.block_on(blocks(8 * SECOND)).unwrap();
+        runtime.block_on(is_stuck()).unwrap();
         watching.join().unwrap();
         let state = &stalls()[0].runtimes[0];
         assert_eq!((state.flavor, state.polls.len()), ("current_thread", 1));
@@ -93,7 +105,8 @@ fn a_runtime_that_nobody_drives_is_reported_only_if_a_guarded_call_waits_in_it()
             });
             driver.join().unwrap();
         });
-        thread::sleep(4 * SECOND);
+        // The other one has rested for as long.
+        wait_for("the update at twice the time", || stalls()[0].elapsed >= 4 * SECOND);
         assert_eq!(stalls().iter().map(|incident| incident.runtimes[0].name).collect::<Vec<_>>(), ["waiting"]);
     });
 }
