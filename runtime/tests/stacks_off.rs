@@ -1,5 +1,7 @@
 //! `Builder::native_stacks(false)`: reports as before, and nobody looks at threads. One process, one `install`.
 
+mod common;
+
 use std::io;
 use std::time::Duration;
 
@@ -9,9 +11,7 @@ const POLICIES: &str = "[functions.\"off.blocks\"]\nblocked_after = \"50ms\"\n";
 
 #[timeout_async(secs = 60, name = "off.blocks")]
 async fn blocks() -> io::Result<()> {
-    while !backstop::incidents().iter().any(|incident| incident.kind == IncidentKind::Blocked) {
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    common::wait_for("a report", || backstop::incidents().iter().any(|incident| incident.kind == IncidentKind::Blocked));
     Ok(())
 }
 
