@@ -135,3 +135,30 @@ impl Copied {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tch::Kind;
+
+    const FLOAT: (Kind, Device) = (Kind::Float, Device::Cpu);
+
+    #[test]
+    fn a_copy_has_the_values_the_shape_and_the_form_and_shares_nothing() {
+        let base = Tensor::arange(12, FLOAT).reshape([3, 4]);
+        let sparse = base.to_sparse(None::<tch::Layout>, None::<i64>, None::<i64>);
+        let complex = Tensor::ones([2], (Kind::ComplexFloat, Device::Cpu)).conj();
+        let quantized = base.quantize_per_tensor(0.5, 3, Kind::QUInt8);
+        let leaf = Tensor::ones([2], FLOAT).set_requires_grad(true);
+        let all = [&base, &base.transpose(0, 1), &base.select(1, 2), &Tensor::zeros([0, 3], FLOAT), &Tensor::from(7_i64), &complex, &leaf];
+        for tensor in all {
+            let copy = torch::duplicate(tensor).unwrap();
+            assert_eq!((copy.size(), copy.kind(), copy.requires_grad()), (tensor.size(), tensor.kind(), false));
+            assert!(copy.f_equal(tensor).unwrap() && copy.is_leaf());
+            assert!(copy.numel() == 0 || copy.data_ptr() != tensor.data_ptr());
+        }
+        let (sparse_copy, quantized_copy) = (torch::duplicate(&sparse).unwrap(), torch::duplicate(&quantized).unwrap());
+        assert!(sparse_copy.is_sparse() && sparse_copy.to_dense(None::<Kind>, false) == base);
+        assert_eq!((quantized_copy.kind(), quantized_copy.dequantize()), (Kind::QUInt8, quantized.dequantize()));
+    }
+}
