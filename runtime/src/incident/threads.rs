@@ -191,7 +191,7 @@ impl Awaited {
     }
 
     /// Says that nothing more will come.
-    #[cfg_attr(not(native_stacks), expect(dead_code))]
+    #[cfg_attr(not(native_stacks), allow(dead_code, reason = "used where native stacks are taken, and by tests"))]
     pub(crate) fn give_up(&self) {
         self.lock().last = true;
         self.changed.notify_all();
