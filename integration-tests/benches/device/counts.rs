@@ -2,7 +2,8 @@
 
 use std::path::Path;
 use std::process::{Command, ExitCode};
-use std::{env, fs};
+use std::time::Duration;
+use std::{env, fs, thread};
 
 use crate::Done;
 use crate::options::Options;
@@ -34,12 +35,16 @@ pub fn is_child() -> bool {
 }
 
 /// What runs under valgrind. Of short calls the least of some is taken, each behind so many others that it sets nothing up, that the coarse
-/// time is kept, and that most are not the first in a tick of it.
+/// time is kept, for which the watchdog needs a turn, and that most are not the first in a tick of it.
 pub fn count(row: &Row<'_>) {
     let (counted_calls, before) = if row.calls > 20 { (7, row.calls / 5) } else { (1, 1) };
     for call in [row.base, row.with] {
         for _ in 0..counted_calls {
-            (0..before).for_each(|_| call());
+            for calls in [before, before / 10] {
+                (0..calls).for_each(|_| call());
+                thread::sleep(Duration::from_millis(5));
+            }
+            (0..before / 10).for_each(|_| call());
             counted(call);
         }
         println!("{} {counted_calls}", row.name);
