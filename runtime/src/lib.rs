@@ -77,6 +77,7 @@ mod serve;
 mod shelf;
 mod site;
 mod spell;
+mod text;
 mod watchdog;
 
 #[cfg(feature = "tch")]

@@ -26,6 +26,11 @@ pub(crate) fn named(number: u32) -> Option<Arc<Thread>> {
     lane::numbered(number)?.thread()
 }
 
+/// The kernel's number of the thread of this number; 0 where there is none.
+pub(crate) fn tid(number: u32) -> i32 {
+    lane::numbered(number).map_or(0, Lane::tid)
+}
+
 /// The number of this thread; 0 where it is being torn down.
 pub(crate) fn current() -> u32 {
     here::here().map_or(0, |here| here.number())

@@ -27,29 +27,67 @@ pub(super) struct Stretch {
 /// half of the time or more: the host's fault, for a call whose limit is at least twice its usual time would have ended; unless it was this
 /// program that had the CPUs. What the machine under this one stole is the host's fault in any case.
 pub(super) fn judge(stretch: Stretch, evidence: &Evidence) -> (Blame, String) {
+    let ground = ground(stretch, evidence);
+    (ground.blame(), ground.words(evidence))
+}
+
+/// What a verdict stands on.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Ground {
+    Debugger(u32),
+    Slept,
+    Stopped,
+    WatchdogStarved,
+    /// How the thread spent its time.
+    Thread(Blame),
+    Nothing,
+}
+
+/// The first that holds. Without a word, which would take the heap.
+pub(super) fn ground(stretch: Stretch, evidence: &Evidence) -> Ground {
     let Evidence { window, on_cpu, waited, stopped, late, suspended, debugger, .. } = *evidence;
     if let Some(pid) = debugger {
-        return (Blame::Debugger, format!("process {pid}, a debugger or a program like it, is attached"));
+        return Ground::Debugger(pid);
     }
     if suspended >= NAP {
-        return (Blame::Host, format!("the host slept for {} meanwhile", spell(suspended)));
+        return Ground::Slept;
     }
     let spared = stretch.elapsed.saturating_sub(stopped);
     if stopped > Duration::ZERO && stretch.limit.map_or(half(stopped, stretch.elapsed), |limit| spared < limit) {
-        let reason = "stopped, frozen, paused with its machine, or at a breakpoint";
-        return (Blame::Host, format!("the process did not run for {} of that time: {reason}", spell(stopped)));
+        return Ground::Stopped;
     }
     if half(late, stretch.elapsed) && !is_greedy(evidence) {
-        return (Blame::Host, format!("the watchdog itself waited for a CPU for {} of that time", spell(late)));
+        return Ground::WatchdogStarved;
     }
-    match (on_cpu, waited) {
-        (Some(on_cpu), Some(waited)) => {
-            let lost = stolen(evidence) + if is_greedy(evidence) { Duration::ZERO } else { waited };
-            let blame = if half(lost, window) { Blame::Host } else { Blame::Code };
-            (blame, spent(on_cpu, waited, evidence))
+    let (Some(_), Some(waited)) = (on_cpu, waited) else { return Ground::Nothing };
+    let lost = stolen(evidence) + if is_greedy(evidence) { Duration::ZERO } else { waited };
+    Ground::Thread(if half(lost, window) { Blame::Host } else { Blame::Code })
+}
+
+impl Ground {
+    pub(super) fn blame(self) -> Blame {
+        match self {
+            Ground::Debugger(_) => Blame::Debugger,
+            Ground::Slept | Ground::Stopped | Ground::WatchdogStarved => Blame::Host,
+            Ground::Thread(blame) => blame,
+            Ground::Nothing => Blame::Unknown,
         }
-        _ if cfg!(target_os = "linux") => (Blame::Unknown, "its thread is not known".to_owned()),
-        _ => (Blame::Unknown, "not available on this platform".to_owned()),
+    }
+
+    fn words(self, evidence: &Evidence) -> String {
+        let Evidence { on_cpu, waited, stopped, late, suspended, .. } = *evidence;
+        match self {
+            Ground::Debugger(pid) => format!("process {pid}, a debugger or a program like it, is attached"),
+            Ground::Slept => format!("the host slept for {} meanwhile", spell(suspended)),
+            Ground::Stopped => {
+                let reason = "stopped, frozen, paused with its machine, or at a breakpoint";
+                format!("the process did not run for {} of that time: {reason}", spell(stopped))
+            }
+            Ground::WatchdogStarved => format!("the watchdog itself waited for a CPU for {} of that time", spell(late)),
+            Ground::Thread(_) => spent(on_cpu.unwrap_or_default(), waited.unwrap_or_default(), evidence),
+            Ground::Nothing if cfg!(target_os = "linux") => "its thread is not known".to_owned(),
+            Ground::Nothing => "not available on this platform".to_owned(),
+        }
     }
 }
 

@@ -40,7 +40,7 @@ fn clock(which: libc::clockid_t) -> Option<Duration> {
 
 /// Has this thread woken when it wants to be, and not up to 50 µs later together with others.
 #[cfg(target_os = "linux")]
-pub(crate) fn wake_on_time() {
+pub(super) fn wake_on_time() {
     // SAFETY: it changes a number of this thread's; 1 ns is the least that there is.
     let _ = unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1 as libc::c_ulong) };
 }
@@ -58,7 +58,7 @@ pub(crate) fn cpu_time() -> Option<Duration> {
 
 /// Has this thread woken as punctually as this platform can.
 #[cfg(not(target_os = "linux"))]
-pub(crate) fn wake_on_time() {}
+pub(super) fn wake_on_time() {}
 
 #[cfg(test)]
 #[cfg(target_os = "linux")]

@@ -4,7 +4,8 @@
 //! spent their time. The reporter reads what was withheld from the process altogether, and whoever judges reads that anew. From that `judge` says
 //! for each finding whether the code is to blame or the host, and which findings are held back.
 //!
-//! `procfs`, `kernel` and `cgroup` read, `past` and `withheld` remember, `judge` is pure and comes to a `verdict`.
+//! `procfs`, `kernel` and `cgroup` read, `past` and `withheld` remember, `judge` is pure and comes to a `verdict`. What the watchdog does here
+//! takes nothing from the heap, which a stuck thread may hold.
 
 mod cgroup;
 mod judge;
@@ -16,11 +17,11 @@ pub(crate) mod testing;
 mod verdict;
 mod withheld;
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-pub(crate) use kernel::{cpu_time, wake_on_time};
+pub(crate) use kernel::cpu_time;
 pub(crate) use past::Cause;
 
 use crate::clock::Tick;
@@ -29,6 +30,7 @@ use crate::metrics::beat;
 use judge::Stretch;
 use past::Past;
 use procfs::Times;
+pub(crate) use verdict::Weighed;
 pub use verdict::{Blame, Evidence, Verdict};
 pub use withheld::Withheld;
 use withheld::{Reading, Readings};
@@ -73,12 +75,15 @@ pub(crate) fn withheld(since: Tick) -> Withheld {
     readings().withheld(since)
 }
 
-/// Judges; for the watchdog's and the reporter's thread.
+/// Judges; for the reporter's thread.
 pub(crate) fn judge(suspect: &Suspect<'_>) -> Verdict {
-    let evidence = gather(suspect);
+    weigh(suspect).verdict()
+}
+
+/// Judges, and leaves the words to whoever has the heap; for the watchdog's thread.
+pub(crate) fn weigh(suspect: &Suspect<'_>) -> Weighed {
     let stretch = Stretch { elapsed: suspect.until.since(suspect.since), limit: suspect.limit };
-    let (blame, because) = judge::judge(stretch, &evidence);
-    Verdict { blame, because, evidence }
+    Weighed { stretch, evidence: gather(suspect) }
 }
 
 fn gather(suspect: &Suspect<'_>) -> Evidence {
@@ -86,8 +91,10 @@ fn gather(suspect: &Suspect<'_>) -> Evidence {
     let (uptime, debugger, pressure) = (kernel::uptime(), procfs::debugger(), procfs::pressure());
     // The watchdog may be about to notice that it is late.
     let overdue = beat::WATCHDOG.due().filter(|due| now.since(*due) >= judge::NOISE);
-    let tids = suspect.threads.iter().filter_map(|number| Some(thread::named(*number)?.tid)).filter(|tid| *tid != 0);
-    let times: Vec<_> = tids.filter_map(|tid| Some((tid, procfs::times_of(tid)?))).collect();
+    let tids = suspect.threads.iter().map(|number| thread::tid(*number)).filter(|tid| *tid != 0);
+    let times = tids.filter_map(|tid| Some((tid, procfs::times_of(tid)?)));
+    // Of several threads, one that had a CPU would have been enough.
+    let spent = times.map(|(tid, times)| past().spent(tid, suspect.since, now, times)).min_by_key(|(_, times)| times.waited);
     let process = cpu_time().map(|on_cpu| Times { on_cpu, waited: Duration::ZERO });
     // The reporter's last reading may be older than what is judged.
     read_withheld(now);
@@ -97,9 +104,6 @@ fn gather(suspect: &Suspect<'_>) -> Evidence {
         past.compare_clocks(uptime);
     }
     let missing = |cause| past.missing(cause, suspect.since, suspect.until);
-    // Of several threads, one that had a CPU would have been enough.
-    let spent = times.into_iter().map(|(tid, times)| past.spent(tid, suspect.since, now, times));
-    let spent = spent.min_by_key(|(_, times)| times.waited);
     Evidence {
         window: spent.map_or(Duration::ZERO, |(window, _)| window),
         on_cpu: spent.map(|(_, times)| times.on_cpu),
@@ -137,10 +141,10 @@ pub(crate) fn missed(due: Tick, now: Tick) -> Option<(Duration, Cause)> {
         SEEN_ROUNDS.store(ROUNDS.load(Relaxed), Relaxed);
         return None;
     }
-    let (own, tids) = (procfs::own_times(), tids());
-    let times: Vec<_> = tids.into_iter().filter_map(|tid| Some((tid, procfs::times_of(tid)?))).collect();
+    let own = procfs::own_times();
+    let busy = |tid| Some(procfs::times_of(tid)?.since(past().last(tid)?).on_cpu);
+    let busiest = thread::tids().filter_map(busy).max();
     let mut past = past();
-    let busiest = times.iter().filter_map(|(tid, times)| Some(times.since(past.last(*tid)?).on_cpu)).max();
     let own = own.zip(past.last(OWN)).map(|(own, before)| own.since(before));
     let lag = now.since(due);
     let other = busiest.max(Some(went_on()));
@@ -155,19 +159,32 @@ const PROCESS: i32 = -1;
 
 /// How much of the CPUs the process had, in percent.
 fn own((window, times): (Duration, Times), quota: Option<f64>) -> f64 {
-    let cpus = cpus(Tick::now()).map_or(1.0, |cpus| f64::from(u32::try_from(cpus).unwrap_or(u32::MAX)));
+    let cpus = cpus().map_or(1.0, |cpus| f64::from(u32::try_from(cpus).unwrap_or(u32::MAX)));
     let cpus = quota.map_or(cpus, |quota| quota.min(cpus));
     100.0 * times.on_cpu.as_secs_f64() / (window.as_secs_f64() * cpus).max(f64::EPSILON)
 }
 
-/// The CPUs that this process may use. Read once a second at most: it takes several files.
-pub(crate) fn cpus(now: Tick) -> Option<usize> {
-    static READ: Mutex<Option<(Tick, usize)>> = Mutex::new(None);
-    let mut read = READ.lock().unwrap_or_else(PoisonError::into_inner);
-    if read.is_none_or(|(at, _)| now.since(at) >= Duration::from_secs(1)) {
-        *read = std::thread::available_parallelism().ok().map(|cpus| (now, cpus.get()));
-    }
-    read.map(|(_, cpus)| cpus)
+/// See [`cpus`]; 0 before the first reading.
+static CPUS: AtomicUsize = AtomicUsize::new(0);
+
+/// The CPUs that this process may use, as they were read last.
+pub(crate) fn cpus() -> Option<usize> {
+    Some(CPUS.load(Relaxed)).filter(|cpus| *cpus > 0).or_else(read_cpus)
+}
+
+/// Reads them anew. Takes several files and the heap: for the reporter's thread, and for a start.
+pub(crate) fn read_cpus() -> Option<usize> {
+    let cpus = std::thread::available_parallelism().ok()?.get();
+    CPUS.store(cpus, Relaxed);
+    Some(cpus)
+}
+
+/// Sets aside what the watchdog's looks take.
+pub(crate) fn start() {
+    past().reserve();
+    readings().reserve();
+    read_cpus();
+    kernel::wake_on_time();
 }
 
 static TRACED: AtomicBool = AtomicBool::new(false);
@@ -179,24 +196,27 @@ pub(crate) fn is_traced() -> bool {
 
 /// Looks at the host and at the threads that poll guarded calls, once a second; how long the host slept, and who traces this process.
 pub(crate) fn look(now: Tick, round: usize) -> (Option<Duration>, Option<u32>) {
-    let (uptime, debugger, own, tids) = (kernel::uptime(), procfs::debugger(), procfs::own_times(), tids());
+    let (uptime, debugger, own) = (kernel::uptime(), procfs::debugger(), procfs::own_times());
     let process = cpu_time().map(|on_cpu| Times { on_cpu, waited: Duration::ZERO });
     TRACED.store(debugger.is_some(), Relaxed);
-    let first = if tids.len() > LOOKS { round * LOOKS % tids.len() } else { 0 };
-    let turn = tids.iter().cycle().skip(first).take(LOOKS.min(tids.len()));
-    let times: Vec<_> = turn.filter_map(|tid| Some((*tid, procfs::times_of(*tid)?))).collect();
+    past().keep_threads(|tid| tid <= OWN || thread::tids().any(|lives| lives == tid));
+    for tid in turn(thread::tids().count(), round) {
+        if let Some(times) = procfs::times_of(tid) {
+            past().seen(tid, now, times);
+        }
+    }
     let mut past = past();
-    past.keep_threads(|tid| tid <= OWN || tids.contains(&tid));
-    let whole = process.map(|process| (PROCESS, process));
-    for (tid, times) in times.into_iter().chain(own.map(|own| (OWN, own))).chain(whole) {
+    for (tid, times) in own.map(|own| (OWN, own)).into_iter().chain(process.map(|process| (PROCESS, process))) {
         past.seen(tid, now, times);
     }
     (uptime.and_then(|uptime| past.compare_clocks(uptime)), debugger)
 }
 
-/// The threads that poll guarded calls.
-fn tids() -> Vec<i32> {
-    thread::tids().collect()
+/// Those of so many threads whose turn it is.
+fn turn(count: usize, round: usize) -> impl Iterator<Item = i32> {
+    let first = if count > LOOKS { round * LOOKS % count } else { 0 };
+    let is_due = move |place: usize| (place + count - first) % count < LOOKS;
+    thread::tids().take(count).enumerate().filter(move |(place, _)| is_due(*place)).map(|(_, tid)| tid)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! What is remembered of the last minutes: when the process did not run, and how its threads spent their time. Pure: figures come in.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::judge::{NAP, NOISE};
@@ -15,13 +15,35 @@ const LOOKS: usize = 64;
 /// Threads that are remembered.
 const THREADS: usize = 256;
 
-/// The memory.
+/// The memory. It never grows beyond what [`reserve`](Self::reserve) has set aside: the watchdog writes it, who must not need the heap.
 #[derive(Debug)]
 pub(super) struct Past {
     gaps: VecDeque<Gap>,
-    threads: BTreeMap<i32, VecDeque<(Tick, Times)>>,
+    threads: Vec<(i32, Looks)>,
     /// Both clocks at one moment: the one that stands still while the host sleeps, and the one that goes on.
     clocks: Option<(Tick, Duration)>,
+}
+
+/// The last looks at one thread.
+#[derive(Clone, Copy, Debug)]
+struct Looks {
+    seen: [(Tick, Times); LOOKS],
+    /// How many there ever were.
+    count: usize,
+}
+
+impl Looks {
+    const NONE: Self = Self { seen: [(Tick::from_nanos(0), Times { on_cpu: Duration::ZERO, waited: Duration::ZERO }); LOOKS], count: 0 };
+
+    fn add(&mut self, now: Tick, times: Times) {
+        self.seen[self.count % LOOKS] = (now, times);
+        self.count += 1;
+    }
+
+    /// The newest first.
+    fn newest(&self) -> impl Iterator<Item = &(Tick, Times)> {
+        (1..=self.count.min(LOOKS)).map(|back| &self.seen[(self.count - back) % LOOKS])
+    }
 }
 
 /// A stretch that is missing.
@@ -60,7 +82,13 @@ pub(super) fn cause(lag: Duration, own: Option<Times>, other: Option<Duration>) 
 
 impl Past {
     pub(super) const fn new() -> Self {
-        Self { gaps: VecDeque::new(), threads: BTreeMap::new(), clocks: None }
+        Self { gaps: VecDeque::new(), threads: Vec::new(), clocks: None }
+    }
+
+    /// Sets aside what it may need.
+    pub(super) fn reserve(&mut self) {
+        self.gaps.reserve_exact(GAPS - self.gaps.len());
+        self.threads.reserve_exact(THREADS - self.threads.len());
     }
 
     /// Remembers that the watchdog should have looked at `from`, and did so at `to`; `None` where it was not late.
@@ -96,26 +124,28 @@ impl Past {
 
     /// Remembers a look at a thread.
     pub(super) fn seen(&mut self, tid: i32, now: Tick, times: Times) {
-        if self.threads.len() >= THREADS && !self.threads.contains_key(&tid) {
-            return;
+        if self.looks(tid).is_none() && self.threads.len() < THREADS {
+            self.threads.push((tid, Looks::NONE));
         }
-        let looks = self.threads.entry(tid).or_default();
-        if looks.len() == LOOKS {
-            looks.pop_front();
+        if let Some((_, looks)) = self.threads.iter_mut().find(|(known, _)| *known == tid) {
+            looks.add(now, times);
         }
-        looks.push_back((now, times));
+    }
+
+    fn looks(&self, tid: i32) -> Option<&Looks> {
+        self.threads.iter().find(|(known, _)| *known == tid).map(|(_, looks)| looks)
     }
 
     /// Forgets the threads that have ended.
     pub(super) fn keep_threads(&mut self, lives: impl Fn(i32) -> bool) {
-        self.threads.retain(|tid, _| lives(*tid));
+        self.threads.retain(|(tid, _)| lives(*tid));
     }
 
     /// How a thread spent the time from `since` on, or from the first look after that: how long ago that was, and its times since then. A
     /// thread that was never looked at is a second old, or little more: that is how it spent its life.
     pub(super) fn spent(&self, tid: i32, since: Tick, now: Tick, times: Times) -> (Duration, Times) {
-        let looks = self.threads.get(&tid);
-        match looks.and_then(|looks| looks.iter().rev().find(|(at, _)| *at <= since).or_else(|| looks.front())) {
+        let before = self.looks(tid).and_then(|looks| looks.newest().find(|(at, _)| *at <= since).or_else(|| looks.newest().last()));
+        match before {
             Some((at, before)) => (now.since(*at), times.since(*before)),
             None => (now.since(since).max(times.on_cpu + times.waited), times),
         }
@@ -123,7 +153,7 @@ impl Past {
 
     /// The last look at a thread.
     pub(super) fn last(&self, tid: i32) -> Option<Times> {
-        self.threads.get(&tid)?.back().map(|(_, times)| *times)
+        self.looks(tid)?.newest().next().map(|(_, times)| *times)
     }
 }
 
@@ -182,14 +212,18 @@ mod tests {
     }
 
     #[test]
-    fn the_memory_is_bounded() {
+    fn the_memory_is_bounded_and_set_aside_beforehand() {
         let mut past = Past::new();
+        past.reserve();
+        let room = |past: &Past| (past.gaps.capacity(), past.threads.capacity());
+        let set_aside = room(&past);
         for number in 0..2000 {
             past.missed(at(number * 10), at(number * 10 + 5), || Cause::Starved);
             past.seen(i32::try_from(number).unwrap(), at(number), Times::default());
             past.seen(1, at(number), Times::default());
         }
-        assert_eq!((past.gaps.len(), past.threads.len(), past.threads[&1].len()), (GAPS, THREADS, LOOKS));
+        assert_eq!((past.gaps.len(), past.threads.len(), past.looks(1).unwrap().newest().count()), (GAPS, THREADS, LOOKS));
+        assert_eq!(room(&past), set_aside);
     }
 
     #[test]

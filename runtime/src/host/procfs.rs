@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::Read;
 use std::time::Duration;
 
+use crate::text::Text;
+
 /// How a thread has spent its life so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Times {
@@ -22,22 +24,23 @@ impl Times {
 
 /// The times of a thread of this process; `None` where it has ended, or the kernel does not count them.
 pub(super) fn times_of(tid: i32) -> Option<Times> {
-    times(&text(&format!("/proc/self/task/{tid}/schedstat"))?)
+    let path = Text::<48>::of(format_args!("/proc/self/task/{tid}/schedstat"));
+    times(beginning(path.as_str(), &mut [0; PIECE])?)
 }
 
 /// The times of the thread that asks.
 pub(super) fn own_times() -> Option<Times> {
-    times(&text("/proc/thread-self/schedstat")?)
+    times(beginning("/proc/thread-self/schedstat", &mut [0; PIECE])?)
 }
 
 /// Who traces this process: a debugger, or a program like it.
 pub(super) fn debugger() -> Option<u32> {
-    tracer(&text("/proc/self/status")?)
+    tracer(beginning("/proc/self/status", &mut [0; PIECE])?)
 }
 
 /// In how many percent of the last 10 seconds somebody on this host waited for a CPU.
 pub(super) fn pressure() -> Option<f64> {
-    average(&text("/proc/pressure/cpu")?)
+    average(beginning("/proc/pressure/cpu", &mut [0; PIECE])?)
 }
 
 /// What the CPUs of this machine did since it was started, in the kernel's ticks, all of them added up.
@@ -65,20 +68,22 @@ impl Ticks {
 
 /// What the CPUs did.
 pub(super) fn ticks() -> Option<Ticks> {
-    ticks_in(&text("/proc/stat")?)
+    ticks_in(beginning("/proc/stat", &mut [0; PIECE])?)
 }
 
-/// Longer files are read in several pieces.
-const PIECE: usize = 4096;
+/// As much as is read of a file.
+pub(super) const PIECE: usize = 4096;
 
-pub(super) fn text(path: &str) -> Option<String> {
+/// What a file says, as far as it fits into `piece`, read without the heap, which a stuck thread may hold.
+pub(super) fn beginning<'a>(path: &str, piece: &'a mut [u8]) -> Option<&'a str> {
     if !cfg!(target_os = "linux") {
         return None;
     }
-    // Files that do not tell their size would be read in many small pieces, for each of which the kernel writes the whole.
-    let mut text = String::with_capacity(PIECE);
-    File::open(path).ok()?.take(u64::MAX).read_to_string(&mut text).ok()?;
-    Some(text)
+    let (mut file, mut length) = (File::open(path).ok()?, 0);
+    while let Some(more) = Some(file.read(&mut piece[length..]).ok()?).filter(|more| *more > 0) {
+        length += more;
+    }
+    std::str::from_utf8(&piece[..length]).ok()
 }
 
 /// `ON_CPU WAITED SLICES`, in nanoseconds.
@@ -94,8 +99,10 @@ fn tracer(status: &str) -> Option<u32> {
 
 /// `cpu  USER NICE SYSTEM IDLE IOWAIT IRQ SOFTIRQ STEAL GUEST GUEST_NICE`; what guests had is in the first two.
 fn ticks_in(stat: &str) -> Option<Ticks> {
-    let numbers = stat.lines().next()?.strip_prefix("cpu ")?.split_whitespace().map(str::parse::<u64>);
-    let [user, nice, system, _, _, irq, softirq, stolen, ..] = numbers.collect::<Result<Vec<_>, _>>().ok()?[..] else { return None };
+    let mut numbers = stat.lines().next()?.strip_prefix("cpu ")?.split_whitespace().map(str::parse::<u64>);
+    let mut next = || numbers.next()?.ok();
+    let (user, nice, system, _idle, _iowait) = (next()?, next()?, next()?, next()?, next()?);
+    let (irq, softirq, stolen) = (next()?, next()?, next()?);
     Some(Ticks { busy: user + nice + system + irq + softirq, stolen })
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::judge::Stretch;
 use super::{Withheld, judge};
 
 /// Who is to blame for a finding.
@@ -67,6 +68,28 @@ pub struct Evidence {
     pub debugger: Option<u32>,
     /// The CPU time that a quota, or the machine under this one, kept from the process.
     pub withheld: Withheld,
+}
+
+/// What a verdict is made of, without its words: those take the heap.
+#[derive(Clone, Debug)]
+pub(crate) struct Weighed {
+    pub(super) stretch: Stretch,
+    pub(super) evidence: Evidence,
+}
+
+impl Weighed {
+    /// The verdict, in words.
+    pub(crate) fn verdict(self) -> Verdict {
+        let Self { stretch, evidence } = self;
+        let (blame, because) = judge::judge(stretch, &evidence);
+        Verdict { blame, because, evidence }
+    }
+
+    /// Whether a finding with this verdict is held back.
+    #[expect(dead_code, reason = "the watchdog is next")]
+    pub(crate) fn holds_back(&self) -> bool {
+        judge::holds_back(judge::ground(self.stretch, &self.evidence).blame(), &self.evidence)
+    }
 }
 
 impl Verdict {

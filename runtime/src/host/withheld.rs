@@ -77,6 +77,11 @@ impl Readings {
         Self(VecDeque::new())
     }
 
+    /// Sets aside what it may need: nobody waits for the heap while it is locked.
+    pub(super) fn reserve(&mut self) {
+        self.0.reserve_exact(READINGS - self.0.len());
+    }
+
     /// Whether there is one that is good enough for a report.
     pub(super) fn are_fresh(&self, now: Tick) -> bool {
         self.0.back().is_some_and(|last| now.since(last.at) < FRESH)

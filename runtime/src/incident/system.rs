@@ -51,7 +51,7 @@ pub struct Pressure {
 impl SystemState {
     /// Reads the state now, and what was withheld from `since` on. Takes well under a millisecond; nothing here waits for the application.
     pub(super) fn read(since: Tick) -> Self {
-        let mut state = Self { cpus: host::cpus(Tick::now()), ..Self::default() };
+        let mut state = Self { cpus: host::read_cpus(), ..Self::default() };
         if cfg!(target_os = "linux") {
             state.read_host();
             state.read_process();

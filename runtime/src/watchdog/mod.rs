@@ -57,7 +57,7 @@ fn watch() {
     // Its log lines, its reports and the reload of policies come from the reporter, also in a program that installs nothing.
     incident::start();
     stack::start();
-    host::wake_on_time();
+    host::start();
     let mut sweep = Sweep::default();
     let mut rounds = Rounds::default();
     let mut pace = Pace::default();

@@ -6,8 +6,8 @@ use super::memory::{self, Pages};
 use super::procfs::{self, Call};
 use super::shot::{Frame, Image, Sample, Shot, Source};
 use super::signal::{Copies, Refusal};
-use super::text::Text;
 use super::unwind::{Found, Registers, Stack, Unwinder};
+use crate::text::Text;
 
 /// How often a thread that moves while it is read is read again.
 const TRIES: usize = 3;

@@ -28,7 +28,6 @@ mod shot;
 mod signal;
 mod syscalls;
 mod tell;
-mod text;
 mod unwind;
 
 pub(super) use sampler::{request, start};

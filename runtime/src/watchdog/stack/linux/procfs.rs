@@ -4,7 +4,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::Read;
 
-use super::text::Text;
+use crate::text::Text;
 
 /// Reads the file at `path` into `buffer`, as far as it fits.
 pub(super) fn file<'a>(path: fmt::Arguments<'_>, buffer: &'a mut [u8]) -> Option<&'a [u8]> {

@@ -1,9 +1,9 @@
 //! What was captured, as plain numbers in memory that was set aside beforehand: a shot is filled without the heap and told afterwards.
 
 use super::signal::Refusal;
-use super::text::Text;
 use super::unwind::{End, Found};
 use crate::incident::Trust;
+use crate::text::Text;
 
 /// Threads in a shot; more are counted.
 pub(super) const THREADS: usize = 64;

@@ -177,8 +177,8 @@ fn state(letter: u8) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::super::signal::Refusal;
-    use super::super::text::Text;
     use super::*;
+    use crate::text::Text;
 
     #[test]
     fn looks_without_a_stack_count_only_where_no_look_gave_one() {

@@ -3,17 +3,17 @@
 use std::fmt;
 
 /// At most `N` bytes; what does not fit is cut off.
-#[derive(Clone, Copy)]
-pub(super) struct Text<const N: usize> {
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Text<const N: usize> {
     length: usize,
     bytes: [u8; N],
 }
 
 impl<const N: usize> Text<N> {
-    pub(super) const EMPTY: Self = Self { length: 0, bytes: [0; N] };
+    pub(crate) const EMPTY: Self = Self { length: 0, bytes: [0; N] };
 
     /// The text of `arguments`.
-    pub(super) fn of(arguments: fmt::Arguments<'_>) -> Self {
+    pub(crate) fn of(arguments: fmt::Arguments<'_>) -> Self {
         let mut text = Self::EMPTY;
         // Writing here never fails: it cuts.
         let _ = fmt::Write::write_fmt(&mut text, arguments);
@@ -21,7 +21,7 @@ impl<const N: usize> Text<N> {
     }
 
     /// A copy of `bytes`.
-    pub(super) fn from_bytes(bytes: &[u8]) -> Self {
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Self {
         let mut text = Self::EMPTY;
         text.push(bytes);
         text
@@ -33,12 +33,12 @@ impl<const N: usize> Text<N> {
         self.length += fits;
     }
 
-    pub(super) fn as_bytes(&self) -> &[u8] {
+    pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.bytes[..self.length]
     }
 
     /// Up to the first byte that is no UTF-8.
-    pub(super) fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         match std::str::from_utf8(self.as_bytes()) {
             Ok(text) => text,
             Err(error) => std::str::from_utf8(&self.as_bytes()[..error.valid_up_to()]).unwrap_or_default(),
