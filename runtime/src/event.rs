@@ -43,7 +43,7 @@ pub(crate) enum Event<'a> {
     /// A tensor function now starts on the device (0) or on the CPU (1).
     DeviceRouted { site: &'static Site, cpu: bool },
     /// No worker of a runtime makes progress, or one does again; with how long there was none.
-    RuntimeStalled { runtime: &'a str, stalled: bool, elapsed: Duration },
+    RuntimeStalled { runtime: &'static str, stalled: bool, elapsed: Duration },
     /// A finding is held back: not the code is to blame.
     HeldBack { site: Option<&'static Site>, kind: &'static str, because: &'a str },
     /// The host slept.
@@ -58,6 +58,8 @@ pub(crate) enum Event<'a> {
     PolicyRefused { message: &'a str },
     /// A fault was injected.
     Injected { site: &'static Site, fault: &'static str },
+    /// More of these last at one time than can be followed.
+    LeftOut { what: &'static str, more: u64 },
     /// Something was dropped because a bound was reached or a sink failed: `what` names it.
     Dropped { what: &'static str },
     /// What the operator should know once, at the start: a switch of the environment is in force, or has no effect.

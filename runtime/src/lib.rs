@@ -59,6 +59,7 @@ mod device;
 mod event;
 mod flight;
 mod guard;
+mod heap;
 mod host;
 mod incident;
 #[cfg(feature = "inject")]

@@ -17,11 +17,16 @@ use crate::incident::recorder::{self, Fact, Record};
 use crate::metrics::process;
 use crate::metrics::tally::{self, Shard, Tally};
 use crate::outcome::Outcome;
-use crate::site::Site;
+use crate::site::{Site, sites};
 
 /// Calls that went well, took less than this and follow each other closer than this are counted, but not recorded one by one: a
 /// busy loop would pay for pushing everything else out of the recorder.
 const DENSE: Duration = Duration::from_millis(1);
+
+/// Sets aside what counts.
+pub(crate) fn start() {
+    let _ = sites().first().and_then(|site| tally::of(site));
+}
 
 /// Counts, records and logs an event.
 pub(crate) fn event(event: &Event<'_>) {
@@ -84,6 +89,7 @@ fn count(event: &Event<'_>) {
         Event::PolicyRefused { .. } => process::policy_refused(),
         Event::Dropped { what } => process::drop_one(what),
         Event::HeldBack { .. } => process::drop_one("finding"),
+        Event::LeftOut { .. } => process::drop_one("incident"),
         _ => {
             if let Some(tally) = site(event).and_then(tally::of) {
                 count_for(tally, event);
@@ -152,6 +158,7 @@ fn words(event: &Event<'_>) -> Option<(Fact, u64, Duration)> {
         Event::PolicyRefused { .. } => (Fact::PolicyRefused, 0, none),
         Event::Injected { .. } => (Fact::Injected, 0, none),
         Event::Dropped { .. } => (Fact::Dropped, 0, none),
+        Event::LeftOut { more, .. } => (Fact::Dropped, more, none),
     })
 }
 
@@ -183,6 +190,7 @@ fn site(event: &Event<'_>) -> Option<&'static Site> {
         | Event::PolicyLoaded { .. }
         | Event::PolicyRefused { .. }
         | Event::Dropped { .. }
+        | Event::LeftOut { .. }
         | Event::Notice { .. } => None,
     }
 }

@@ -9,6 +9,9 @@ pub(crate) struct Text<const N: usize> {
     bytes: [u8; N],
 }
 
+/// What reports call a thread. Long enough for any name that a kernel keeps, and for most that only Rust does.
+pub(crate) type Name = Text<80>;
+
 impl<const N: usize> Text<N> {
     pub(crate) const EMPTY: Self = Self { length: 0, bytes: [0; N] };
 

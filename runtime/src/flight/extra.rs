@@ -9,7 +9,9 @@ use arc_swap::ArcSwapOption;
 use super::plan::nanos;
 use super::terms::Terms;
 use crate::clock::Tick;
+use crate::outcome::TimeoutKind;
 use crate::shelf::Shelf;
+use crate::text::Text;
 
 /// Holds that one call can have at a time; further ones share the last place and last as long as the longest of them.
 pub(crate) const HOLDS: usize = 4;
@@ -150,6 +152,11 @@ impl Extra {
         self.terms.store(Some(terms));
     }
 
+    /// Why the shown deadline is there.
+    pub(super) fn deadline_kind(&self) -> Option<TimeoutKind> {
+        self.terms.load().as_ref()?.deadline.as_ref().map(|deadline| deadline.kind)
+    }
+
     pub(super) fn terms(&self) -> Option<Arc<Terms>> {
         self.terms.load_full()
     }
@@ -171,6 +178,11 @@ impl Extra {
     /// Notes how far the body has come.
     pub(crate) fn set_progress(&self, progress: String) {
         self.progress.store(Some(Arc::new(progress)));
+    }
+
+    /// What `beat_with` said last, as much as fits.
+    pub(super) fn said<const N: usize>(&self) -> Text<N> {
+        self.progress.load().as_deref().map_or(Text::EMPTY, |progress| Text::from_bytes(progress.as_bytes()))
     }
 
     pub(super) fn progress(&self) -> Option<String> {

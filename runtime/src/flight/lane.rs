@@ -91,6 +91,11 @@ impl Lane {
         self.thread.load_full().filter(|_| self.taken.load(Acquire))
     }
 
+    /// What reads the thread that has it, without a count of its own.
+    pub(super) fn with_thread<R>(&self, read: impl FnOnce(Option<&Thread>) -> R) -> R {
+        read(self.thread.load().as_deref().filter(|_| self.taken.load(Acquire)))
+    }
+
     pub(super) fn tid(&self) -> i32 {
         self.tid.load(Relaxed)
     }
@@ -103,6 +108,11 @@ impl Lane {
     /// Notes what was done about a call without a record; see [`Frame::note`].
     pub(super) fn note(&self, at: u32, since: u64, flags: u32, incident: u64) {
         self.frame(at).note(since, flags, incident);
+    }
+
+    /// What was noted about the poll that began then.
+    pub(super) fn noted(&self, at: u32, since: u64) -> Option<(u32, u64)> {
+        self.frame(at).noted(since)
     }
 
     /// When the last outermost poll began, or the last call without a poll that was looked at closely, in nanoseconds.

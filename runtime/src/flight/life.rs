@@ -7,7 +7,7 @@
 //!   │      close       │ │ replaced                    │ close
 //!   ◀──────────────────┘ ▼                             ▼
 //!   ▲                  updating                  ringing, left
-//!   └─────────────────────────────────────────────────┘ the one who rings frees it
+//!   └─────────────────────────────────────────────────┘ the one who rings has it freed
 //! ```
 //!
 //! The *owner* is the call that took the record: it alone opens, replaces the waker and closes. Anybody may raise flags and ring. The waker is
@@ -131,11 +131,7 @@ impl Life {
             }
         });
         let before = State(self.state.fetch_and(!u64::from(RINGING), AcqRel));
-        if before.bits() & LEFT == 0 {
-            return Rung::Raised;
-        }
-        self.vacate();
-        Rung::Vacant
+        if before.bits() & LEFT == 0 { Rung::Raised } else { Rung::Vacant }
     }
 
     /// The owner waits: `waker` is woken by the next ring, or at once where a flag of `over` is up that may have woken nobody.
@@ -181,8 +177,9 @@ impl Life {
         true
     }
 
-    /// Frees the record of an owner that has left. Only who rang while it left calls this.
-    fn vacate(&self) {
+    /// Lets go of the waker of a record that its owner left while it rang, and frees it. For whoever rang, or whoever that one asks: what goes with
+    /// the waker may take the heap.
+    pub(crate) fn vacate(&self) {
         // SAFETY: the owner has left, and we were the one who rang.
         let waker = self.waker.with_mut(|cell| unsafe { (*cell).take() });
         let _ = catch_unwind(AssertUnwindSafe(|| drop(waker)));

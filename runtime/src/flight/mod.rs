@@ -20,8 +20,10 @@ mod lane;
 mod life;
 mod plan;
 mod polls;
+mod probe;
 mod record;
 mod register;
+mod roll;
 pub(crate) mod runtime;
 mod slot;
 mod sync;
@@ -42,20 +44,22 @@ pub(crate) use id::CallId;
 pub(crate) use lane::lanes;
 pub(crate) use plan::{Plan, shortest};
 pub(crate) use polls::{Polled, poll_of, polls};
+pub(crate) use probe::Fate;
 pub(crate) use record::{Entry, Record};
 pub(crate) use register::{adopt, caller, register, terms};
+pub(crate) use roll::Roll;
 pub use runtime::{GuardedPoll, RuntimeState, runtimes};
 pub(crate) use slot::Slot;
-pub(crate) use table::{Chunk, Ticket, at_most, running};
+pub(crate) use table::{Chunk, Ticket, at_most, chunks, running};
 pub(crate) use terms::{Deadline, Terms};
 pub use tree::{Beat, Node, Polling, Tree};
 pub(crate) use view::{Poll, View};
 pub(crate) use work::{Handing, Leaving, Left, Working, left};
 
-use std::collections::HashMap;
-
 use crate::clock::Tick;
-use tree::Seen;
+
+/// Where more calls run, reports do not show all of them.
+pub(crate) const SHOWN: usize = 10_000;
 
 /// The running calls at this moment, as a tree.
 ///
@@ -74,21 +78,20 @@ use tree::Seen;
 /// ```
 #[must_use]
 pub fn snapshot() -> Tree {
-    let polled: Vec<Polled> = polls().collect();
-    let lasting: HashMap<CallId, Poll> = polled.iter().map(|polled| (polled.id, polled.poll)).collect();
-    let unrecorded = polled.into_iter().filter(|polled| polled.record.is_none()).map(|polled| (polled.id, None, polled.view));
-    let waiting = table::views().filter(|(_, _, view)| !view.alarm && !view.link);
-    let recorded = waiting.map(|(id, record, view)| (id, Some(record), View { poll: lasting.get(&id).copied(), ..view }));
-    Tree::of(recorded.chain(unrecorded).collect(), Tick::now())
+    let (mut roll, now) = (Roll::default(), Tick::now());
+    roll.read(usize::MAX, now);
+    roll.tree((0, ""))
 }
 
-/// A call and its callers alone: what a report shows where the whole tree would cost too much.
-pub(crate) fn path(call: CallId, now: Tick) -> Tree {
-    let callers = std::iter::successors(Some(call), |id| running(*id)?.parent());
-    let seen = |id| running(id).and_then(|record| Some((id, Some(record), record.view()?)));
-    let mut path: Vec<Seen> = callers.filter_map(seen).collect();
-    if path.is_empty() {
-        path = polls().filter(|polled| polled.id == call).map(|polled| (polled.id, polled.record, polled.view)).collect();
+/// What a report shows whose finder could not look: all running calls, or this one and its callers where that would cost too much.
+pub(crate) fn look(call: Option<CallId>, now: Tick) -> Tree {
+    let mut roll = Roll::default();
+    match call {
+        Some(call) if !at_most(SHOWN) => {
+            roll.clear(now);
+            roll.read_path(call, SHOWN);
+            roll.tree((0, ""))
+        }
+        _ => snapshot(),
     }
-    Tree::of(path, now)
 }

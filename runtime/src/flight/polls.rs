@@ -8,7 +8,7 @@ use super::view::{Poll, View};
 use crate::clock::Tick;
 
 /// A call that is being polled.
-#[derive(Clone)]
+#[derive(Clone, Copy)]
 pub(crate) struct Polled {
     pub(crate) id: CallId,
     /// `None` while the call has not waited yet.
@@ -20,6 +20,11 @@ pub(crate) struct Polled {
 }
 
 impl Polled {
+    /// What was noted about it: the flags that would be up.
+    pub(crate) fn noted(&self) -> u32 {
+        lane::numbered(self.poll.thread).and_then(|lane| lane.noted(self.depth, self.poll.since.as_nanos())).map_or(0, |(flags, _)| flags)
+    }
+
     /// Notes what was done about a call that has no record: the flags that would be up, and the incident.
     pub(crate) fn note(&self, flags: u32, incident: u64) {
         if let Some(lane) = lane::numbered(self.poll.thread) {

@@ -15,6 +15,8 @@ use super::terms::Terms;
 use super::view::View;
 use crate::clock::{Clock, Tick};
 use crate::coarse;
+use crate::outcome::TimeoutKind;
+use crate::text::Text;
 
 /// What is known about a call when it takes a record.
 #[derive(Clone, Copy, Debug, Default)]
@@ -138,11 +140,16 @@ impl Record {
         self.life.raise(generation, flag)
     }
 
-    /// Raises `flag` likewise, does `before`, and wakes the call.
-    pub(crate) fn ring(&'static self, generation: u32, flag: u32, before: impl FnOnce()) {
-        if self.life.ring(generation, flag, before) == Rung::Vacant {
-            super::table::give_back(self);
-        }
+    /// Raises `flag` likewise, does `before`, and wakes the call. Whether its owner left meanwhile: then somebody must [`vacate`](Self::vacate).
+    #[must_use]
+    pub(crate) fn ring(&'static self, generation: u32, flag: u32, before: impl FnOnce()) -> bool {
+        self.life.ring(generation, flag, before) == Rung::Vacant
+    }
+
+    /// Frees a record whose owner left while it rang. Takes the heap.
+    pub(crate) fn vacate(&'static self) {
+        self.life.vacate();
+        super::table::give_back(self);
     }
 
     /// The call waits: the next ring wakes `waker`; a flag that is up already wakes it now.
@@ -263,6 +270,16 @@ impl Record {
         self.with_extra(Extra::terms).flatten()
     }
 
+    /// What `beat_with` said last, as much as fits.
+    pub(crate) fn said<const N: usize>(&self) -> Text<N> {
+        self.with_extra(Extra::said).unwrap_or(Text::EMPTY)
+    }
+
+    /// Why the deadline of the attempt that runs is there, where it is not simply that of its plan.
+    pub(crate) fn deadline_kind(&self) -> Option<TimeoutKind> {
+        self.with_extra(Extra::deadline_kind).flatten()
+    }
+
     /// What `beat_with` said last.
     pub(crate) fn progress(&self) -> Option<String> {
         self.with_extra(Extra::progress).flatten()
@@ -285,7 +302,9 @@ impl Record {
         self.raise(generation, flags & WARNED);
         if flags & FIRED != 0 {
             self.due.store(incident, Relaxed);
-            self.ring(generation, FIRED, || ());
+            if self.ring(generation, FIRED, || ()) {
+                self.vacate();
+            }
         }
     }
 

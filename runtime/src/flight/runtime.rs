@@ -14,13 +14,14 @@ use arc_swap::ArcSwapOption;
 use tokio::runtime::{Handle, Id, RuntimeFlavor, RuntimeMetrics};
 
 use super::polls::{Polled, polls};
+use super::probe::Probe;
 use super::table::views;
 use super::view::Poll;
 use super::{here, lane, thread};
 use crate::clock::Tick;
 
 /// Runtimes that are watched at one time; further ones are not.
-const KNOWN: usize = 64;
+pub(crate) const KNOWN: usize = 64;
 /// Guarded polls that a report names for one runtime.
 const POLLS: usize = 64;
 
@@ -35,6 +36,7 @@ pub(crate) struct Runtime {
     name: &'static str,
     handle: Handle,
     metrics: RuntimeMetrics,
+    probe: Probe,
 }
 
 /// One tokio runtime at one moment.
@@ -169,7 +171,14 @@ impl Runtime {
         let given = || handle.name().map(str::to_owned);
         let number = format!("runtime-{}", place + 1);
         let name = name.or_else(given).and_then(|name| kept(&name, KNOWN)).or_else(|| kept(&number, 2 * KNOWN));
-        Self { place, id: handle.id(), name: name.unwrap_or("runtime"), handle: handle.clone(), metrics: handle.metrics() }
+        Self {
+            place,
+            id: handle.id(),
+            name: name.unwrap_or("runtime"),
+            handle: handle.clone(),
+            metrics: handle.metrics(),
+            probe: Probe::default(),
+        }
     }
 
     pub(crate) fn name(&self) -> &'static str {
@@ -180,8 +189,18 @@ impl Runtime {
         self.id
     }
 
-    pub(crate) fn handle(&self) -> &Handle {
-        &self.handle
+    /// Where it stands, among [`KNOWN`] places.
+    pub(crate) fn place(&self) -> usize {
+        self.place
+    }
+
+    pub(crate) fn probe(&self) -> &Probe {
+        &self.probe
+    }
+
+    /// Sends its probe, if somebody has asked for that.
+    pub(crate) fn send_probe(&self) {
+        self.probe.send(&self.handle);
     }
 
     pub(crate) fn metrics(&self) -> &RuntimeMetrics {
@@ -215,6 +234,11 @@ impl Runtime {
     /// Whether a guarded call has been polled in it and has not ended.
     pub(crate) fn has_calls(&self) -> bool {
         views().any(|(_, _, view)| !view.alarm && !view.link && self.has(view.thread))
+    }
+
+    /// Whether a thread of it is inside a guarded call's poll.
+    pub(crate) fn has_polls(&self) -> bool {
+        polls().any(|polled| self.has(polled.poll.thread))
     }
 
     /// Its threads that are inside a guarded call's poll; of nested calls the innermost.

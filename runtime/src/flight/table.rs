@@ -85,7 +85,7 @@ impl Chunk {
 }
 
 /// All chunks.
-fn chunks() -> impl Iterator<Item = &'static Chunk> {
+pub(crate) fn chunks() -> impl Iterator<Item = &'static Chunk> {
     CHUNKS.iter()
 }
 

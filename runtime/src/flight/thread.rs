@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::here;
 use super::lane::{self, Lane};
+use crate::text::{Name, Text};
 
 /// A thread that polls guarded calls.
 #[derive(Clone, Debug)]
@@ -19,11 +20,6 @@ impl Thread {
     pub(super) fn here() -> Arc<Self> {
         Arc::new(Self { name: own_name(), tid: own_tid() })
     }
-}
-
-/// The thread of a number.
-pub(crate) fn named(number: u32) -> Option<Arc<Thread>> {
-    lane::numbered(number)?.thread()
 }
 
 /// The kernel's number of the thread of this number; 0 where there is none.
@@ -46,13 +42,20 @@ pub(crate) fn of(tid: i32) -> Option<Arc<Thread>> {
     lane::lanes().find(|lane| tid != 0 && lane.tid() == tid)?.thread()
 }
 
+/// What reports call the thread of a number; takes nothing from the heap.
+pub(crate) fn label(number: u32) -> Name {
+    let label = |thread: Option<&Thread>| match thread {
+        Some(Thread { name, tid: 0 }) => Name::of(format_args!("{name}")),
+        // The number is worth more than the end of a long name.
+        Some(Thread { name, tid }) => Name::of(format_args!("{} (tid {tid})", Text::<60>::from_bytes(name.as_bytes()).as_str())),
+        None => Name::of(format_args!("thread {number}")),
+    };
+    lane::numbered(number).map_or_else(|| label(None), |lane| lane.with_thread(label))
+}
+
 /// What reports call the thread of a number.
 pub(crate) fn name(number: u32) -> String {
-    match named(number) {
-        Some(thread) if thread.tid != 0 => format!("{} (tid {})", thread.name, thread.tid),
-        Some(thread) => thread.name.clone(),
-        None => format!("thread {number}"),
-    }
+    label(number).as_str().to_owned()
 }
 
 fn own_name() -> String {

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use super::id::CallId;
 use super::record::Record;
-use super::thread;
 use super::view::View;
 use crate::clock::Tick;
 
@@ -73,8 +72,8 @@ pub struct Beat {
 pub(super) type Seen = (CallId, Option<&'static Record>, View);
 
 impl Tree {
-    /// Orders the calls: parents before their children, older before younger.
-    pub(super) fn of(mut views: Vec<Seen>, now: Tick) -> Self {
+    /// Orders the calls, whose threads are `named`: parents before their children, older before younger.
+    pub(super) fn of(mut views: Vec<Seen>, named: impl Fn(u32) -> String, now: Tick) -> Self {
         views.sort_by_key(|(_, _, view)| view.started);
         let running: HashMap<CallId, usize> = views.iter().enumerate().map(|(at, (id, _, _))| (*id, at)).collect();
         let mut children: HashMap<Option<CallId>, Vec<usize>> = HashMap::new();
@@ -85,7 +84,7 @@ impl Tree {
         let mut open: Vec<(usize, usize)> = children.get(&None).into_iter().flatten().rev().map(|at| (*at, 0)).collect();
         while let Some((at, depth)) = open.pop() {
             let (id, record, view) = &views[at];
-            tree.calls.extend(Node::of(*id, *record, view, depth, now));
+            tree.calls.extend(Node::of(*id, *record, view, depth, &named, now));
             open.extend(children.get(&Some(*id)).into_iter().flatten().rev().map(|child| (*child, depth + 1)));
         }
         for at in 0..tree.calls.len() {
@@ -96,11 +95,12 @@ impl Tree {
 }
 
 impl Node {
-    fn of(id: CallId, record: Option<&Record>, view: &View, depth: usize, now: Tick) -> Option<Self> {
+    fn of(id: CallId, record: Option<&Record>, view: &View, depth: usize, named: impl Fn(u32) -> String, now: Tick) -> Option<Self> {
         let site = view.site?;
         // A call under tokio's paused clock is told in that time, which does not pass here.
         let beaten = view.beat > view.started;
-        let progress = record.and_then(Record::progress);
+        // Its record may be another call's by now.
+        let progress = record.filter(|record| record.is(view.generation)).and_then(Record::progress);
         Some(Self {
             id: id.number(),
             depth,
@@ -111,7 +111,7 @@ impl Node {
             attempt: view.attempt,
             remaining: (view.deadline != Tick::NEVER).then(|| view.deadline.since(now)),
             polls: view.polls / 2,
-            polling: view.poll.map(|poll| Polling { thread: thread::name(poll.thread), elapsed: now.since(poll.since) }),
+            polling: view.poll.map(|poll| Polling { thread: named(poll.thread), elapsed: now.since(poll.since) }),
             beat: (beaten || progress.is_some()).then(|| Beat { ago: now.since(view.beat), progress }),
             current: false,
             detached: depth == 0 && view.parent.is_some(),

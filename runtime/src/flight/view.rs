@@ -11,7 +11,7 @@ use crate::clock::Tick;
 use crate::site::Site;
 
 /// See the module.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct View {
     pub(crate) generation: u32,
     pub(crate) flags: u32,

@@ -86,7 +86,6 @@ impl Weighed {
     }
 
     /// Whether a finding with this verdict is held back.
-    #[expect(dead_code, reason = "the watchdog is next")]
     pub(crate) fn holds_back(&self) -> bool {
         judge::holds_back(judge::ground(self.stretch, &self.evidence).blame(), &self.evidence)
     }

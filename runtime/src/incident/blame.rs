@@ -6,17 +6,21 @@ use crate::host::{self, Suspect, Verdict};
 use crate::metrics::process;
 use crate::observe;
 
-/// Judges a finding, unless its finder has; whether it is held back, which is told and counted here. For the watchdog's and the reporter's
-/// thread.
-pub(crate) fn holds_back(finding: &mut Finding) -> bool {
+/// Judges a finding, unless its finder has; whether it is held back, which is told and counted here.
+pub(super) fn holds_back(finding: &mut Finding) -> bool {
     let verdict = finding.verdict.take().unwrap_or_else(|| verdict_on(finding));
     let held = finding.kind.can_be_excused() && verdict.holds_back();
     if held {
-        observe::event(&Event::HeldBack { site: finding.site, kind: finding.kind.as_str(), because: &verdict.because });
-        (0..finding.repeats).for_each(|_| process::drop_one("finding"));
+        tell(finding, &verdict);
     }
     finding.verdict = Some(verdict);
     held
+}
+
+/// Tells and counts a finding that is held back.
+pub(super) fn tell(finding: &Finding, verdict: &Verdict) {
+    observe::event(&Event::HeldBack { site: finding.site, kind: finding.kind.as_str(), because: &verdict.because });
+    (0..finding.repeats).for_each(|_| process::drop_one("finding"));
 }
 
 /// Judges a finding.

@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use super::escalate::Verdict;
-use super::finding::{NAMED, subject};
+use super::finding::subject;
 use super::{Incident, IncidentId, IncidentKind};
 use crate::clock::Tick;
+
+/// So many further numbers are named in the report.
+const NAMED: usize = 1000;
 
 /// How long an episode is open.
 pub(super) const OPEN: Duration = Duration::from_secs(1);

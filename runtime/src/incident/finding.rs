@@ -50,11 +50,9 @@ pub(crate) struct Finding {
     pub(crate) also: Vec<IncidentId>,
 }
 
-/// So many further numbers are named in the report.
-pub(super) const NAMED: usize = 1000;
-
 impl Finding {
     /// A finding about a function, with nothing but the kind and the time.
+    #[cfg_attr(not(any(test, feature = "tch")), expect(dead_code))]
     pub(crate) fn of(kind: IncidentKind, site: &'static Site, at: Tick, elapsed: Duration) -> Self {
         Self { site: Some(site), ..Self::process(kind, at, elapsed) }
     }
@@ -62,14 +60,6 @@ impl Finding {
     /// What it is about: the function's or the stalled runtime's name; empty for the process as a whole.
     pub(crate) fn subject(&self) -> &'static str {
         subject(self.kind, self.site.map_or("", |site| site.name()), &self.runtimes)
-    }
-
-    /// The same was found again, at the same moment.
-    pub(crate) fn repeat(&mut self, id: IncidentId) {
-        self.repeats += 1;
-        if self.also.len() < NAMED {
-            self.also.push(id);
-        }
     }
 
     /// A finding about the process.

@@ -1,10 +1,13 @@
 //! The bounded queue to the reporter's thread. Posting never waits: what does not fit is dropped and counted.
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use super::{DumpReason, Finding, IncidentId};
+use super::sheets::{self, Sheet};
+use super::{DumpReason, Finding, IncidentId, Occasion};
+use crate::flight::Record;
+use crate::flight::runtime::Runtime;
 use crate::metrics::process;
 use crate::observe::Line;
 
@@ -17,12 +20,16 @@ static WAITING: AtomicUsize = AtomicUsize::new(0);
 pub(crate) enum Work {
     /// Report this.
     Finding(IncidentId, Box<Finding>),
-    /// The same again, while it lasts: bring its report up to date.
-    Again(IncidentId, Box<Finding>),
+    /// Report what is written here, of this place among those that the watchdog waits for.
+    Sighting(Occasion, u64, Sheet),
+    /// Do this with a runtime: it takes the heap.
+    Errand(fn(Arc<Runtime>), Arc<Runtime>),
     /// What was reported is over.
     End(IncidentId),
     /// Put the flight recorder down, and say when that is done.
     Dump(DumpReason, SyncSender<()>),
+    /// Free this record, whose owner has left.
+    Vacate(&'static Record),
     /// Log this.
     Line(Line),
     /// Complete the reports whose threads were looked at meanwhile.
@@ -48,17 +55,29 @@ fn inbox() -> &'static Inbox {
 /// Hands work to the reporter; `false` where the queue was full.
 pub(crate) fn post(work: Work) -> bool {
     let what = match work {
-        Work::Finding(..) | Work::Again(..) | Work::End(_) => "incident",
+        Work::Finding(..) | Work::Sighting(..) | Work::End(_) => "incident",
         Work::Dump(..) => "report",
-        Work::Line(_) | Work::Threads | Work::Flush(_) => "log",
+        Work::Line(_) | Work::Threads | Work::Flush(_) | Work::Errand(..) | Work::Vacate(_) => "log",
     };
     WAITING.fetch_add(1, Relaxed);
-    let posted = inbox().sender.try_send(work).is_ok();
-    if !posted {
-        received();
-        process::drop_one(what);
+    let refused = match inbox().sender.try_send(work) {
+        Ok(()) => return true,
+        Err(TrySendError::Full(work) | TrySendError::Disconnected(work)) => work,
+    };
+    received();
+    match refused {
+        Work::Vacate(record) => {
+            record.vacate();
+            return false;
+        }
+        Work::Sighting(_, _, mut sheet) => {
+            *sheet = None;
+            sheets::give_back(sheet);
+        }
+        _ => {}
     }
-    posted
+    process::drop_one(what);
+    false
 }
 
 /// Whether a finding is worth its making: in a storm of them most would find no room. One that would not is counted as dropped.

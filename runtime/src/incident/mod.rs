@@ -4,8 +4,8 @@
 //! decide how bad it is and what belongs together, `publish` puts it where it goes (`store` writes), `notify` tells. Must not know who finds.
 
 mod abort;
+mod also;
 mod blame;
-mod busy;
 mod cause;
 pub(crate) mod demand;
 mod dump;
@@ -16,6 +16,7 @@ pub(crate) mod inbox;
 mod kept;
 mod kind;
 mod oversee;
+pub(crate) mod plain;
 mod program;
 mod publish;
 pub(crate) mod recorder;
@@ -23,8 +24,11 @@ mod render;
 mod report;
 mod reporter;
 mod ring;
+pub(crate) mod rounds;
 mod rules;
-mod stand_in;
+mod sheets;
+mod sighting;
+pub(crate) mod stand_in;
 mod standing;
 mod store;
 mod system;
@@ -37,12 +41,11 @@ mod tests;
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-pub(crate) use blame::holds_back;
-pub(crate) use busy::busy_for;
 pub use dump::{Dump, DumpReason, dump};
 pub(crate) use finding::Finding;
 pub use kept::incidents;
@@ -52,12 +55,16 @@ pub use program::Program;
 #[cfg(feature = "prometheus")]
 pub(crate) use render::tree;
 pub use report::{FunctionProgress, Incident, RecentEvent};
-pub(crate) use stand_in::stand_in;
+pub(crate) use sheets::Sheet;
+pub(crate) use sighting::{Occasion, Sighting};
 pub use system::{Pressure, SystemState};
 pub(crate) use threads::{Awaited, Looked, look_by};
 pub use threads::{NativeStack, StackFrame, ThreadState, Trust};
 
-use crate::metrics::beat;
+use crate::flight::Record;
+use crate::flight::runtime::Runtime;
+use crate::heap;
+use crate::metrics::{beat, process};
 use crate::notify;
 
 /// The number of an incident in this process, from 1; printed as `#1`.
@@ -80,24 +87,61 @@ impl fmt::Display for IncidentId {
 
 /// The number for a finding that is opened in a moment, or never: numbers may be missing.
 pub(crate) fn reserve() -> IncidentId {
-    static NEXT: AtomicU64 = AtomicU64::new(1);
-    IncidentId(NEXT.fetch_add(1, Ordering::Relaxed))
+    IncidentId(reserve_block(1))
 }
 
-/// [`reserve`], where the reporter has room for a finding. In a storm of them most are dropped and counted before they are made.
-pub(crate) fn admit() -> Option<IncidentId> {
-    inbox::has_room().then(reserve)
+/// The first of so many numbers.
+fn reserve_block(count: u64) -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(count, Ordering::Relaxed)
 }
 
 /// Has a finding reported. Never waits: where the reporter is too far behind, the report is dropped and counted.
+#[cfg_attr(not(any(test, feature = "tch")), expect(dead_code))]
 pub(crate) fn open(id: IncidentId, finding: Finding) {
     start();
     inbox::post(inbox::Work::Finding(id, Box::new(finding)));
 }
 
-/// Has the report of what still lasts brought up to date.
-pub(crate) fn again(id: IncidentId, finding: Finding) {
-    inbox::post(inbox::Work::Again(id, Box::new(finding)));
+/// An empty sheet for a sighting, where the reporter has room for one; else that is counted.
+pub(crate) fn sheet() -> Option<Sheet> {
+    let sheet = inbox::has_room().then(sheets::take)?;
+    if sheet.is_none() {
+        process::drop_one("incident");
+    }
+    if sheet.is_none() && heap::is_renounced() {
+        plain::left_out();
+    }
+    sheet
+}
+
+/// Has a sighting reported. Never waits, and takes nothing from the heap.
+pub(crate) fn tell(occasion: Occasion, sheet: Sheet) {
+    let Some(sighting) = &*sheet else { return };
+    let order = if occasion == Occasion::First && heap::is_renounced() { plain::expect(sighting) } else { 0 };
+    inbox::post(inbox::Work::Sighting(occasion, order, sheet));
+}
+
+/// [`tell`], of what has no sheet yet.
+pub(crate) fn sighted(occasion: Occasion, sighting: Sighting) {
+    if let Some(mut sheet) = sheet() {
+        *sheet = Some(sighting);
+        tell(occasion, sheet);
+    }
+}
+
+/// Has the reporter do this: it takes the heap, or runs code of the application.
+pub(crate) fn errand(errand: fn(Arc<Runtime>), runtime: Arc<Runtime>) {
+    inbox::post(inbox::Work::Errand(errand, runtime));
+}
+
+/// Has the reporter free a record whose owner left while it rang, where this thread takes nothing from the heap.
+pub(crate) fn vacate(record: &'static Record) {
+    if heap::is_renounced() {
+        inbox::post(inbox::Work::Vacate(record));
+    } else {
+        record.vacate();
+    }
 }
 
 /// Tells that what was opened under this number, and lasted, is over.
@@ -114,6 +158,14 @@ pub(crate) fn threads_told() {
 /// Starts the reporter's thread, once.
 pub(crate) fn start() {
     reporter::ensure_started();
+}
+
+/// Sets everything aside that the watchdog hands over with, and has somebody wait who stands in for the reporter.
+pub(crate) fn prepare() {
+    start();
+    sheets::start();
+    plain::start();
+    stand_in::start();
 }
 
 /// Writes each further incident as text and as JSON into this folder.

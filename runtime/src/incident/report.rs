@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use super::recorder::{self, Progress, Record};
 use super::{Awaited, Finding, IncidentId, IncidentKind, Looked, Program, SystemState, ThreadState, blame, cause, program, render, rules};
 use crate::clock::Tick;
-use crate::flight::{self, RuntimeState, Tree};
+use crate::flight::{self, CallId, RuntimeState, Tree};
 use crate::host;
 use crate::policy::{Origin, Severity};
 
@@ -129,7 +129,7 @@ impl Incident {
     pub(super) fn join(id: IncidentId, finding: Finding, severity: Severity) -> Self {
         let (now, time) = (Tick::now(), SystemTime::now());
         let system = SystemState::read(finding.since);
-        let calls = finding.tree.clone().unwrap_or_else(flight::snapshot);
+        let calls = finding.tree.clone().unwrap_or_else(|| flight::look(finding.call.and_then(CallId::of), now));
         let runtimes = if finding.runtimes.is_empty() { flight::runtimes() } else { finding.runtimes.clone() };
         let verdict = finding.verdict.clone().unwrap_or_else(|| blame::verdict_on(&finding));
         let cause = cause::guess(&finding, &verdict, &calls, &system);

@@ -9,14 +9,16 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::busy::{busy, survive};
 use super::episode::{Episode, Episodes};
 use super::escalate::{Escalator, Verdict};
 use super::inbox::{self, Work};
 use super::oversee::{self, Overseer};
 use super::publish::{again, count, over, publish, save};
+use super::rounds::survive;
 use super::standing::{News, Standing};
-use super::{DumpReason, Finding, Incident, IncidentId, abort, blame, demand, kept, reserve, rules};
+use super::{
+    DumpReason, Finding, Incident, IncidentId, Occasion, Sighting, abort, blame, demand, kept, plain, reserve, rounds, rules, sheets,
+};
 use crate::clock::Tick;
 use crate::host;
 use crate::metrics::{self, beat, tally};
@@ -84,19 +86,20 @@ impl Reporter {
         let mut due = Instant::now() + BEAT;
         host::read_withheld(Tick::now());
         loop {
+            rounds::come_round();
             match inbox.recv_timeout(self.pause(due)) {
                 Ok(work) => {
                     inbox::received();
-                    busy(|| self.handle(work));
+                    survive(|| self.handle(work));
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
             if self.episodes.next().is_some_and(|over| over <= Tick::now()) {
-                busy(|| self.close(Tick::now()));
+                survive(|| self.close(Tick::now()));
             }
             if Instant::now() >= due {
-                busy(|| self.beat());
+                survive(|| self.beat());
                 due = Instant::now() + BEAT;
             }
         }
@@ -134,7 +137,14 @@ impl Reporter {
     fn handle(&mut self, work: Work) {
         match work {
             Work::Finding(id, finding) => self.report(id, *finding),
-            Work::Again(id, finding) => again(id, *finding),
+            Work::Sighting(occasion, order, mut sheet) => {
+                let sighting = sheet.take();
+                sheets::give_back(sheet);
+                sighting.into_iter().for_each(|sighting| self.sighted(occasion, sighting));
+                plain::heard(order);
+            }
+            Work::Errand(errand, runtime) => errand(runtime),
+            Work::Vacate(record) => record.vacate(),
             Work::End(id) => {
                 self.standing.end(id, Tick::now());
                 self.close(Tick::now());
@@ -150,6 +160,17 @@ impl Reporter {
                 self.close(Tick::NEVER);
                 answer(&done);
             }
+        }
+    }
+
+    fn sighted(&mut self, occasion: Occasion, sighting: Sighting) {
+        let id = sighting.id;
+        let finding = sighting.finding();
+        match (occasion, &finding.verdict) {
+            (Occasion::First, _) => self.report(id, finding),
+            (Occasion::Again, _) => again(id, finding),
+            (Occasion::HeldBack, Some(verdict)) => blame::tell(&finding, verdict),
+            (Occasion::HeldBack, None) => {}
         }
     }
 

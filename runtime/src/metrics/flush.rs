@@ -134,7 +134,7 @@ impl Facade<'_> {
         }
         self.process_incidents();
         for (runtime, stalled) in process::stalled() {
-            let key = Key::from_parts(names::RUNTIME_STALLED, vec![Label::new("runtime", runtime)]);
+            let key = Key::from_parts(names::RUNTIME_STALLED, vec![Label::from_static_parts("runtime", runtime)]);
             self.recorder.register_gauge(&key, &METADATA).set(f64::from(u8::from(stalled)));
         }
         let refused = Key::from_static_name(names::POLICY_RELOAD_FAILED);

@@ -41,11 +41,12 @@ pub(crate) const DEVICE_CLASSES: [&str; 15] = [
 ];
 
 /// The label `what` of [`DROPPED`].
-pub(crate) const DROPPED_WHAT: [&str; 13] = [
+pub(crate) const DROPPED_WHAT: [&str; 14] = [
     "call",
     "connection",
     "finding",
     "incident",
+    "late_report",
     "log",
     "notification",
     "notification_failed",

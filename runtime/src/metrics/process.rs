@@ -1,8 +1,7 @@
 //! What has happened in this process as a whole: drops, stalled runtimes, the watchdog, policies.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::beat;
@@ -21,8 +20,9 @@ static INCIDENTS: [[AtomicU64; SEVERITIES.len()]; IncidentKind::ALL.len()] =
 static WATCHDOG_LAG: AtomicU64 = AtomicU64::new(0);
 static POLICY_GENERATION: AtomicU64 = AtomicU64::new(0);
 static POLICY_REFUSED: AtomicU64 = AtomicU64::new(0);
-/// Locked by the watchdog's and the flushing thread, never by the application.
-static STALLED: Mutex<BTreeMap<String, bool>> = Mutex::new(BTreeMap::new());
+/// The last place is for those that are not told apart. Locked by the watchdog's and the flushing thread, never by the application, and not while
+/// they wait for the heap.
+static STALLED: Mutex<[Option<(&str, bool)>; RUNTIMES + 1]> = Mutex::new([None; RUNTIMES + 1]);
 
 /// Counts one thing that was dropped.
 pub(crate) fn drop_one(what: &str) {
@@ -71,21 +71,17 @@ pub(crate) fn policies_refused() -> u64 {
 }
 
 /// A runtime stalled, or came back; one that never stalled is registered by `stalled: false`.
-pub(crate) fn set_stalled(runtime: &str, stalled: bool) {
-    let mut runtimes = lock();
-    if let Some(state) = runtimes.get_mut(runtime) {
-        *state = stalled;
-    } else if runtimes.len() < RUNTIMES {
-        runtimes.insert(runtime.to_owned(), stalled);
-    } else {
-        *runtimes.entry("_other".to_owned()).or_default() = stalled;
+pub(crate) fn set_stalled(runtime: &'static str, stalled: bool) {
+    let mut runtimes = STALLED.lock().unwrap_or_else(PoisonError::into_inner);
+    let (own, others) = runtimes.split_at_mut(RUNTIMES);
+    match own.iter_mut().find(|known| known.is_none_or(|(name, _)| name == runtime)) {
+        Some(place) => *place = Some((runtime, stalled)),
+        None => others[0] = Some(("_other", stalled)),
     }
 }
 
-pub(crate) fn stalled() -> Vec<(String, bool)> {
-    lock().iter().map(|(name, stalled)| (name.clone(), *stalled)).collect()
-}
-
-fn lock() -> MutexGuard<'static, BTreeMap<String, bool>> {
-    STALLED.lock().unwrap_or_else(PoisonError::into_inner)
+/// Those that were ever told of.
+pub(crate) fn stalled() -> impl Iterator<Item = (&'static str, bool)> {
+    let runtimes = *STALLED.lock().unwrap_or_else(PoisonError::into_inner);
+    runtimes.into_iter().flatten()
 }

@@ -18,6 +18,7 @@ use crate::event::Event;
 use crate::incident::inbox::{self, Work};
 use crate::outcome::{Outcome, Rejection};
 use crate::site::Site;
+use crate::text::Name;
 
 /// Whether somebody may listen to calls that go well.
 pub(super) fn tells_each() -> bool {
@@ -103,6 +104,7 @@ pub(super) fn log(event: &Event<'_>) {
         | Event::OrphanEnded { .. }
         | Event::RuntimeStalled { .. }
         | Event::HeldBack { .. }
+        | Event::LeftOut { .. }
         | Event::Slept { .. }
         | Event::Debugger { .. } => later(event),
     }
@@ -128,16 +130,16 @@ fn breaker(site: &Site, state: u8) {
     }
 }
 
-/// An event of the watchdog's thread, to be logged by the reporter's.
-#[derive(Debug)]
+/// An event of the watchdog's thread, to be logged by the reporter's. Its texts need no heap, unless the reporter itself makes it.
 pub(crate) enum Line {
     Slow { function: &'static str, elapsed: Duration, limit: Duration, more: u64 },
-    Blocked { function: &'static str, thread: String, elapsed: Duration },
-    Unblocked { function: &'static str, thread: String, elapsed: Duration },
+    Blocked { function: &'static str, thread: Name, elapsed: Duration },
+    Unblocked { function: &'static str, thread: Name, elapsed: Duration },
     Orphaned { function: &'static str },
     OrphanEnded { function: &'static str, elapsed: Duration },
-    RuntimeStalled { runtime: String, stalled: bool, elapsed: Duration },
+    RuntimeStalled { runtime: &'static str, stalled: bool, elapsed: Duration },
     HeldBack { function: &'static str, kind: &'static str, because: String },
+    LeftOut { what: &'static str, more: u64 },
     Slept { time: Duration },
     Debugger { pid: Option<u32> },
 }
@@ -145,14 +147,19 @@ pub(crate) enum Line {
 fn later(event: &Event<'_>) {
     let line = match *event {
         Event::Slow { site, elapsed, limit, more } => Line::Slow { function: site.name(), elapsed, limit, more },
-        Event::Blocked { site, thread, elapsed } => Line::Blocked { function: site.name(), thread: thread.to_owned(), elapsed },
-        Event::Unblocked { site, thread, elapsed } => Line::Unblocked { function: site.name(), thread: thread.to_owned(), elapsed },
+        Event::Blocked { site, thread, elapsed } => {
+            Line::Blocked { function: site.name(), thread: Name::from_bytes(thread.as_bytes()), elapsed }
+        }
+        Event::Unblocked { site, thread, elapsed } => {
+            Line::Unblocked { function: site.name(), thread: Name::from_bytes(thread.as_bytes()), elapsed }
+        }
         Event::Orphaned { site } => Line::Orphaned { function: site.name() },
         Event::OrphanEnded { site, elapsed } => Line::OrphanEnded { function: site.name(), elapsed },
-        Event::RuntimeStalled { runtime, stalled, elapsed } => Line::RuntimeStalled { runtime: runtime.to_owned(), stalled, elapsed },
+        Event::RuntimeStalled { runtime, stalled, elapsed } => Line::RuntimeStalled { runtime, stalled, elapsed },
         Event::HeldBack { site, kind, because } => {
             Line::HeldBack { function: site.map_or("", Site::name), kind, because: because.to_owned() }
         }
+        Event::LeftOut { what, more } => Line::LeftOut { what, more },
         Event::Slept { time } => Line::Slept { time },
         Event::Debugger { pid } => Line::Debugger { pid },
         _ => return,
@@ -168,10 +175,10 @@ impl Line {
                 warn!(target: "backstop::call", function, elapsed_ms = ms(*elapsed), limit_ms = ms(*limit), more, "call is slow");
             }
             Line::Blocked { function, thread, elapsed } => {
-                warn!(target: "backstop::watchdog", function, thread, elapsed_ms = ms(*elapsed), "call blocks its thread");
+                warn!(target: "backstop::watchdog", function, thread = thread.as_str(), elapsed_ms = ms(*elapsed), "call blocks its thread");
             }
             Line::Unblocked { function, thread, elapsed } => {
-                info!(target: "backstop::watchdog", function, thread, elapsed_ms = ms(*elapsed), "call lets go of its thread");
+                info!(target: "backstop::watchdog", function, thread = thread.as_str(), elapsed_ms = ms(*elapsed), "call lets go of its thread");
             }
             Line::Orphaned { function } => {
                 warn!(target: "backstop::watchdog", function, "body runs on after its caller has gone");
@@ -184,6 +191,9 @@ impl Line {
             }
             Line::HeldBack { function, kind, because } => {
                 info!(target: "backstop::watchdog", function, kind, because, "finding held back");
+            }
+            Line::LeftOut { what, more } => {
+                warn!(target: "backstop::watchdog", what, more, "more last at one time than can be followed");
             }
             Line::Slept { time } => info!(target: "backstop::watchdog", elapsed_ms = ms(*time), "the host slept"),
             Line::Debugger { pid: Some(pid) } => {

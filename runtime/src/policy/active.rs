@@ -44,11 +44,13 @@ impl Active {
         #[cfg(not(feature = "inject"))]
         let _ = before;
         static EDITION: AtomicU64 = AtomicU64::new(0);
+        let watchdog = set.file.watchdog();
+        watchdog.publish();
         Self {
             generation,
             edition: EDITION.fetch_add(1, Ordering::Relaxed) + 1,
             table: sites.iter().map(|site| Arc::new(set.policy(site))).collect(),
-            watchdog: Arc::new(set.file.watchdog()),
+            watchdog: Arc::new(watchdog),
             #[cfg(feature = "inject")]
             faults: crate::inject::Plan::new(set.injections(), sites, before.map(|before| &before.faults)),
             set,

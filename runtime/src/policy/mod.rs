@@ -44,3 +44,4 @@ pub(crate) use active::{channels, edition, fallbacks_are_on, install, load, of, 
 pub(crate) use set::PolicySet;
 pub(crate) use watch::Watch;
 pub use watchdog::{OnRuntimeStall, WatchdogPolicy};
+pub(crate) use watchdog::{aborts_on_runtime_stall, runtime_stalled_after};

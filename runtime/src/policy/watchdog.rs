@@ -1,5 +1,6 @@
 //! What applies to the process as a whole: `[watchdog]`.
 
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use super::origin::{Origin, Set};
@@ -45,6 +46,31 @@ impl WatchdogPolicy {
             escalate: Set::built_in(Vec::new()),
         }
     }
+}
+
+/// What the watchdog looks up at each look, beside the policy that it stands in: that must not be let go of by a thread without the heap.
+static STALLED_AFTER: AtomicU64 = AtomicU64::new(u64::MAX);
+static ABORTS: AtomicBool = AtomicBool::new(false);
+
+impl WatchdogPolicy {
+    /// It is in force from now on.
+    pub(super) fn publish(&self) {
+        STALLED_AFTER.store(u64::try_from(self.runtime_stalled_after.value.as_nanos()).unwrap_or(u64::MAX), Relaxed);
+        ABORTS.store(self.on_runtime_stall.value == OnRuntimeStall::Abort, Relaxed);
+    }
+}
+
+/// See [`WatchdogPolicy::runtime_stalled_after`].
+pub(crate) fn runtime_stalled_after() -> Duration {
+    match STALLED_AFTER.load(Relaxed) {
+        u64::MAX => Duration::MAX,
+        nanos => Duration::from_nanos(nanos),
+    }
+}
+
+/// Whether the process ends where a runtime stalls.
+pub(crate) fn aborts_on_runtime_stall() -> bool {
+    ABORTS.load(Relaxed)
 }
 
 impl PolicyFile {

@@ -1,47 +1,52 @@
 //! Polls that do not return: one episode each, reported when it begins, again whenever it has lasted twice as long, and when it ends.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
+use super::bounded::Bounded;
 use super::finding;
 use crate::clock::Tick;
 use crate::event::Event;
 use crate::flight::{self, Poll, Polled};
-use crate::incident::{self, IncidentId};
+use crate::incident::{self, IncidentId, Occasion, Sighting};
 use crate::observe;
 use crate::site::Site;
+use crate::text::Name;
+
+/// Polls that are followed at one time.
+const FOLLOWED: usize = 1024;
 
 /// The episodes that last.
-#[derive(Default)]
-pub(super) struct Episodes(HashMap<Place, Episode>);
+pub(super) struct Episodes(Bounded<Place, Episode>);
 
 /// A poll has no name: a place on a thread where it lasts, and since when.
-pub(super) type Place = (u32, Poll);
+type Place = (u32, Poll);
 
 struct Episode {
     /// `None` while the host is to blame.
     incident: Option<IncidentId>,
     site: &'static Site,
-    thread: String,
+    thread: Name,
     report_at: Duration,
     seen: Tick,
 }
 
 impl Episode {
     fn report(&mut self, polled: &Polled, elapsed: Duration, now: Tick) {
-        let mut finding = finding::blocked(polled, elapsed, self.thread.clone(), now);
+        let mut seen = finding::blocked(polled, elapsed, now);
+        seen.name = self.thread;
         match self.incident {
-            Some(incident) => incident::again(incident, finding),
-            None if incident::holds_back(&mut finding) => {
+            Some(id) => incident::sighted(Occasion::Again, Sighting { id, ..seen }),
+            None if seen.weigh(polled.view.blocked_after) => {
+                incident::sighted(Occasion::HeldBack, seen);
                 // What the host excuses now is judged anew, soon.
                 self.report_at = elapsed + polled.view.blocked_after.max(elapsed / 2);
                 return;
             }
             None => {
-                observe::event(&Event::Blocked { site: self.site, thread: &self.thread, elapsed });
-                let incident = incident::reserve();
-                incident::open(incident, finding);
-                self.incident = Some(incident);
+                observe::event(&Event::Blocked { site: self.site, thread: self.thread.as_str(), elapsed });
+                let id = incident::reserve();
+                incident::sighted(Occasion::First, Sighting { id, ..seen });
+                self.incident = Some(id);
             }
         }
         self.report_at = elapsed * 2;
@@ -49,41 +54,39 @@ impl Episode {
 }
 
 impl Episodes {
-    /// Looks at all polls that last: thread by thread, the innermost first.
-    pub(super) fn watch(&mut self, polls: &[Polled], now: Tick) {
-        let mut inner: Option<Poll> = None;
-        for polled in polls {
-            let elapsed = now.since(polled.poll.since);
-            // Of nested calls the innermost that is blocked is to blame: its callers only wait for it.
-            let blamed =
-                inner.is_some_and(|inner| inner.thread == polled.poll.thread && now.since(inner.since) >= polled.view.blocked_after);
-            inner = Some(polled.poll);
-            if !blamed && elapsed >= polled.view.blocked_after {
-                self.last(polled, elapsed, now);
-            }
+    pub(super) fn new() -> Self {
+        Self(Bounded::new(FOLLOWED, "blocked polls"))
+    }
+
+    /// Looks at a poll that lasts, and at the one inside of it on its thread, if that is the one before.
+    pub(super) fn look(&mut self, polled: &Polled, before: Option<Poll>, now: Tick) {
+        let (elapsed, after) = (now.since(polled.poll.since), polled.view.blocked_after);
+        // Of nested calls the innermost that is blocked is to blame: its callers only wait for it.
+        let blamed = before.is_some_and(|inner| inner.thread == polled.poll.thread && now.since(inner.since) >= after);
+        if !blamed && elapsed >= after {
+            self.last(polled, elapsed, now);
         }
-        self.end_those_not_seen(now);
     }
 
     fn last(&mut self, polled: &Polled, elapsed: Duration, now: Tick) {
         let Some(site) = polled.view.site else { return };
-        let episode = self.0.entry((polled.depth, polled.poll)).or_insert_with(|| {
-            let thread = flight::thread::name(polled.poll.thread);
-            Episode { incident: None, site, thread, report_at: Duration::ZERO, seen: now }
-        });
+        let thread = || flight::thread::label(polled.poll.thread);
+        let new = || Episode { incident: None, site, thread: thread(), report_at: Duration::ZERO, seen: now };
+        let Some(episode) = self.0.entry((polled.depth, polled.poll), new) else { return };
         episode.seen = now;
         if elapsed >= episode.report_at {
             episode.report(polled, elapsed, now);
         }
     }
 
-    fn end_those_not_seen(&mut self, now: Tick) {
-        self.0.retain(|(_, poll), Episode { incident, site, thread, seen, .. }| {
+    /// All were looked at: those that were not seen are over.
+    pub(super) fn end_look(&mut self, now: Tick) {
+        self.0.end_look(|(_, poll), Episode { incident, site, thread, seen, .. }| {
             if *seen != now
                 && let Some(incident) = incident
             {
                 incident::end(*incident);
-                observe::event(&Event::Unblocked { site, thread, elapsed: now.since(poll.since) });
+                observe::event(&Event::Unblocked { site, thread: thread.as_str(), elapsed: now.since(poll.since) });
             }
             *seen == now
         });

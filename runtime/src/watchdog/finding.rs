@@ -1,80 +1,121 @@
-//! What is found wrong with a call, as the reporter wants it.
+//! What is found wrong with a call: seen without the heap, and put in words for the reporter.
 
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::judge::Expiry;
+use super::rolls::Rolls;
 use super::stack;
 use crate::clock::Tick;
-use crate::flight::{self, CallId, Plan, Polled, Record, Terms, Tree, View};
-use crate::incident::{Finding, IncidentKind};
+use crate::flight::{self, CallId, Plan, Polled, Record, Roll, Terms, View};
+use crate::incident::{Finding, IncidentKind, Sighting};
 
 /// What is wrong with a call that must end for this reason.
 pub(super) fn kind(record: &Record, expiry: Expiry) -> IncidentKind {
-    let shown = || record.shown()?.deadline.as_ref().map(|deadline| deadline.kind.into());
     match expiry {
-        Expiry::Limit => shown().unwrap_or(IncidentKind::Limit),
+        Expiry::Limit => record.deadline_kind().map_or(IncidentKind::Limit, Into::into),
         Expiry::Idle => IncidentKind::Idle,
     }
 }
 
 /// Its deadline passed: its own, or the one of its whole call.
-pub(super) fn limit(id: CallId, view: &View, now: Tick) -> Finding {
-    let terms = terms(id, view);
-    let deadline = terms.as_ref().and_then(|terms| terms.deadline.as_ref());
-    let kind = deadline.map_or(IncidentKind::Limit, |deadline| deadline.kind.into());
-    let limit = deadline.map(|deadline| (deadline.limit, deadline.set_by.clone()));
-    // An attempt after the first began later than its call.
-    let since = deadline.map_or(view.started, |deadline| deadline.at.before(deadline.limit));
-    Finding { limit, since, ..about(kind, id, view, terms.as_deref(), now.since(view.started), now) }
+pub(super) fn limit(id: CallId, view: &View, now: Tick) -> Sighting {
+    let kind = flight::running(id).map_or(IncidentKind::Limit, |record| kind(record, Expiry::Limit));
+    about(limit_in_words, kind, id, view, now.since(view.started), now)
 }
 
 /// It came back with a value, past a deadline that nobody had noticed before.
-pub(super) fn late(id: CallId, view: &View, now: Tick) -> Finding {
-    Finding { kind: IncidentKind::Late, ..limit(id, view, now) }
+pub(super) fn late(id: CallId, view: &View, now: Tick) -> Sighting {
+    about(limit_in_words, IncidentKind::Late, id, view, now.since(view.started), now)
+}
+
+fn limit_in_words(seen: &Sighting) -> Finding {
+    let terms = terms(seen);
+    let deadline = terms.as_ref().and_then(|terms| terms.deadline.as_ref());
+    let limit = deadline.map(|deadline| (deadline.limit, deadline.set_by.clone()));
+    // An attempt after the first began later than its call.
+    let since = deadline.map(|deadline| deadline.at.before(deadline.limit));
+    let about = in_words(seen, terms.as_deref());
+    Finding { limit, since: since.unwrap_or(about.since), ..about }
 }
 
 /// It gave no sign of life for too long.
-pub(super) fn idle(id: CallId, record: &Record, view: &View, now: Tick) -> Finding {
-    let terms = terms(id, view);
+pub(super) fn idle(id: CallId, view: &View, now: Tick) -> Sighting {
+    about(idle_in_words, IncidentKind::Idle, id, view, now.since(view.beat), now)
+}
+
+fn idle_in_words(seen: &Sighting) -> Finding {
+    let terms = terms(seen);
     let limit = terms.as_ref().and_then(|terms| Some((terms.policy.idle.value?, terms.policy.idle.origin.clone())));
-    let note = record.progress().map(|progress| format!("the last sign of life said: {progress}"));
-    Finding { limit, note, ..about(IncidentKind::Idle, id, view, terms.as_deref(), now.since(view.beat), now) }
+    let said = Some(seen.said.as_str()).filter(|said| !said.is_empty());
+    let note = said.map(|said| format!("the last sign of life said: {said}"));
+    Finding { limit, note, ..in_words(seen, terms.as_deref()) }
 }
 
 /// Its poll does not return.
-pub(super) fn blocked(polled: &Polled, elapsed: Duration, thread: String, now: Tick) -> Finding {
-    let Polled { id, view, .. } = polled;
-    let terms = terms(*id, view);
+pub(super) fn blocked(polled: &Polled, elapsed: Duration, now: Tick) -> Sighting {
+    about(blocked_in_words, IncidentKind::Blocked, polled.id, &polled.view, elapsed, now)
+}
+
+fn blocked_in_words(seen: &Sighting) -> Finding {
+    let terms = terms(seen);
     let after = terms.as_ref().map(|terms| (terms.policy.blocked_after.value, terms.policy.blocked_after.origin.clone()));
-    Finding { limit: after, thread: Some(thread), ..about(IncidentKind::Blocked, *id, view, terms.as_deref(), elapsed, now) }
+    Finding { limit: after, thread: Some(seen.name.as_str().to_owned()), ..in_words(seen, terms.as_deref()) }
 }
 
 /// Its body panicked.
-pub(super) fn panicked(id: CallId, view: &View, now: Tick) -> Finding {
-    about(IncidentKind::Panicked, id, view, terms(id, view).as_deref(), now.since(view.started), now)
+pub(super) fn panicked(id: CallId, view: &View, now: Tick) -> Sighting {
+    about(panicked_in_words, IncidentKind::Panicked, id, view, now.since(view.started), now)
+}
+
+fn panicked_in_words(seen: &Sighting) -> Finding {
+    in_words(seen, terms(seen).as_deref())
+}
+
+fn about(words: fn(&Sighting) -> Finding, kind: IncidentKind, id: CallId, view: &View, elapsed: Duration, now: Tick) -> Sighting {
+    let record = flight::running(id);
+    let poll = view.poll.or_else(|| view.polling().then(|| flight::poll_of(id))?);
+    let (thread, held) = (poll.map_or(view.thread, |poll| poll.thread), poll.is_some() && is_held(kind, view));
+    Sighting {
+        site: view.site,
+        plan: record.and_then(Record::plan),
+        terms: record.and_then(Record::shown),
+        caller: record.and_then(Record::parent).and_then(flight::running).and_then(Record::shown),
+        said: record.map_or(crate::text::Text::EMPTY, Record::said),
+        thread,
+        name: flight::thread::label(thread),
+        held,
+        // Asked first: the thread may move on while the calls are copied.
+        awaited: poll.filter(|_| held).and_then(|poll| stack::of_poll(id, poll)),
+        roll: roll(id, now),
+        call: Some((id, View { poll, ..*view })),
+        ..Sighting::process(words, kind, now, elapsed)
+    }
 }
 
 /// The terms of the call; of one that has no record, those that its function has now.
-fn terms(id: CallId, view: &View) -> Option<Arc<Terms>> {
-    flight::terms(id).or_else(|| Some(Arc::new(Terms::plain(Plan::of(view.site?)?.0, view.started, None))))
+fn terms(seen: &Sighting) -> Option<Arc<Terms>> {
+    let (_, view) = seen.call?;
+    seen.terms.clone().or_else(|| {
+        let plan = seen.plan.or_else(|| Some(Plan::of(view.site?)?.0))?;
+        Some(Arc::new(Terms::plain(plan, view.started, seen.caller.as_deref())))
+    })
 }
 
-fn about(kind: IncidentKind, id: CallId, view: &View, terms: Option<&Terms>, elapsed: Duration, now: Tick) -> Finding {
-    let poll = view.poll.or_else(|| view.polling().then(|| flight::poll_of(id))?);
-    let thread = poll.map_or(view.thread, |poll| poll.thread);
+fn in_words(seen: &Sighting, terms: Option<&Terms>) -> Finding {
+    let call = seen.call.as_ref();
+    let held = call.filter(|_| seen.held && seen.awaited.is_none());
     Finding {
-        site: view.site,
-        call: Some(id.number()),
-        attempt: view.attempt,
+        site: seen.site,
+        call: call.map(|(id, _)| id.number()),
+        attempt: call.map_or(1, |(_, view)| view.attempt),
         attempts: terms.map_or(1, |terms| terms.attempts),
-        // Asked first: the thread may move on while the tree is read.
-        threads: poll.filter(|_| is_held(kind, view)).and_then(|poll| stack::of_poll(id, poll)),
-        tree: tree(id, now),
-        polled_by: thread,
-        paused_clock: view.paused_clock,
-        ..Finding::process(kind, now, elapsed)
+        // Where nobody was free to be asked then.
+        threads: held.and_then(|(id, view)| stack::of_poll(*id, view.poll?)),
+        polled_by: seen.thread,
+        paused_clock: call.is_some_and(|(_, view)| view.paused_clock),
+        ..Finding::process(seen.kind, seen.at, seen.elapsed)
     }
 }
 
@@ -83,24 +124,20 @@ fn is_held(kind: IncidentKind, view: &View) -> bool {
     view.polling() && !(view.paused_clock && kind != IncidentKind::Blocked) && kind != IncidentKind::Panicked
 }
 
-/// Calls that findings of one moment show altogether; beyond that they show none, and the reporter looks itself where it writes a report.
-const SHOWN: usize = 10_000;
-/// A call and its callers count as so many.
-const PATH: usize = 10;
+thread_local!(static ROLLS: RefCell<Rolls> = const { RefCell::new(Rolls::new()) });
 
-/// The running calls. Read once a moment: a hundred thousand calls that expire together are no hundred thousand readings, and where that many
-/// run each finding shows its call and the callers alone.
-fn tree(id: CallId, now: Tick) -> Option<Tree> {
-    thread_local!(static READ: RefCell<(Tick, Tree, usize)> = RefCell::new((Tick::NEVER, Tree::default(), 0)));
-    let read = |read: &RefCell<(Tick, Tree, usize)>| {
-        let (at, tree, left) = &mut *read.try_borrow_mut().ok()?;
-        if *at != now {
-            (*at, *left) = (now, SHOWN);
-            *tree = if flight::at_most(SHOWN) { flight::snapshot() } else { Tree::default() };
-        }
-        let whole = tree.calls.len() <= *left && tree.calls.iter().any(|call| call.id == id.number());
-        *left = left.checked_sub(if whole { tree.calls.len() } else { PATH })?;
-        Some(if whole { tree.clone() } else { flight::path(id, now) })
-    };
-    READ.try_with(read).ok().flatten()
+/// Sets aside what this thread's looks take.
+pub(super) fn start() {
+    ROLLS.with_borrow_mut(Rolls::reserve);
+}
+
+fn roll(id: CallId, now: Tick) -> Option<(Arc<Roll>, bool)> {
+    ROLLS.try_with(|rolls| rolls.try_borrow_mut().ok()?.show(id, now)).ok().flatten()
+}
+
+/// The callers of a call whose sighting was made at this moment, before the call ended.
+pub(super) fn path(seen: &mut Sighting) {
+    if let (None, Some((id, _))) = (&seen.roll, &seen.call) {
+        seen.roll = ROLLS.try_with(|rolls| rolls.try_borrow().ok()?.path(*id)).ok().flatten();
+    }
 }

@@ -105,7 +105,7 @@ mod tests {
     fn silence_counts_from_the_last_beat_or_the_end_of_the_last_hold() {
         let silent = View { idle: 3 * SECOND, ..call() };
         assert_eq!(due(&silent, at(103)).expired, Some(Expiry::Idle));
-        assert_eq!(due(&View { beat: at(102), ..silent.clone() }, at(104)).expired, None);
+        assert_eq!(due(&View { beat: at(102), ..silent }, at(104)).expired, None);
         let vouched = View { vouched_until: at(105), ..silent };
         assert_eq!(due(&vouched, at(107)).expired, None);
         assert_eq!(next(&vouched, at(107)), at(108));

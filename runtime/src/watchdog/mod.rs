@@ -6,14 +6,15 @@
 
 mod alarm;
 mod blocked;
+mod bounded;
 mod finding;
 mod found;
 mod judge;
 mod late;
 mod orphans;
 mod pace;
-mod probe;
 mod pulse;
+mod rolls;
 mod rounds;
 mod runtimes;
 pub(crate) mod stack;
@@ -31,7 +32,7 @@ pub(crate) use sweep::{came_back, expire, panicked};
 
 use crate::clock::Tick;
 use crate::event::Event;
-use crate::{coarse, flight, host, incident, observe};
+use crate::{coarse, flight, heap, host, incident, observe};
 use pace::Pace;
 use rounds::Rounds;
 use sweep::Sweep;
@@ -55,12 +56,16 @@ fn spawn() {
 
 fn watch() {
     // Its log lines, its reports and the reload of policies come from the reporter, also in a program that installs nothing.
-    incident::start();
+    incident::prepare();
     stack::start();
     host::start();
-    let mut sweep = Sweep::default();
-    let mut rounds = Rounds::default();
+    finding::start();
+    observe::start();
+    let mut sweep = Sweep::new();
+    let mut rounds = Rounds::new();
     let mut pace = Pace::default();
+    // From here on a stuck thread may hold the heap's lock.
+    heap::renounce();
     loop {
         let now = Tick::now();
         // Before the sweep: a call that comes while it runs, behind its back, and is due before the next one, wakes us again.

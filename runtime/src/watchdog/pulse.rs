@@ -4,17 +4,21 @@ use std::time::Duration;
 
 use tokio::runtime::RuntimeMetrics;
 
-use super::probe::Fate;
 use crate::clock::Tick;
+use crate::flight::Fate;
 use crate::flight::runtime::is_parked;
 
-/// The counters of all workers at one moment.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Pulse(Vec<Worker>);
+/// The counters of all workers at one moment, added up: they only grow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Pulse {
+    all: Worker,
+    /// Whether a worker sleeps, and can be woken.
+    sleeps: bool,
+}
 
 /// How often a worker went to sleep and was woken, and how long it was busy. The second grows each time that it looks for further work,
 /// so a worker of which neither moves is inside one poll.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Worker {
     parks: u64,
     busy: Duration,
@@ -23,17 +27,24 @@ struct Worker {
 impl Pulse {
     pub(super) fn read(metrics: &RuntimeMetrics) -> Self {
         let worker = |index| Worker { parks: metrics.worker_park_unpark_count(index), busy: metrics.worker_total_busy_duration(index) };
-        Self((0..metrics.num_workers()).map(worker).collect())
+        Self::of((0..metrics.num_workers()).map(worker))
+    }
+
+    fn of(workers: impl Iterator<Item = Worker>) -> Self {
+        workers.fold(Self::default(), |Self { all, sleeps }, worker| Self {
+            all: Worker { parks: all.parks.wrapping_add(worker.parks), busy: all.busy.saturating_add(worker.busy) },
+            sleeps: sleeps || is_parked(worker.parks),
+        })
     }
 
     /// Whether a worker has moved since `before`, or sleeps and can be woken.
     pub(super) fn beats(&self, before: &Self) -> bool {
-        self != before || self.0.iter().any(|worker| is_parked(worker.parks))
+        self != before || self.sleeps
     }
 
     /// Whether it ever moved: a runtime that nobody has driven yet has not.
     pub(super) fn has_begun(&self) -> bool {
-        self.0.iter().any(|worker| worker.parks > 0 || worker.busy > Duration::ZERO)
+        self.all != Worker::default()
     }
 }
 
@@ -73,7 +84,9 @@ pub(super) fn judge(vitals: &Vitals, after: Duration, now: Tick) -> Finding {
         Some((Fate::Gone, _)) => Finding::Gone,
         Some((Fate::Ran, _)) => Finding::Alive,
         Some((Fate::Waiting, sent)) if quiet >= after && now.since(sent) >= after / 2 => Finding::Stalled,
-        Some((Fate::Waiting, _)) => Finding::Fine,
+        // Whoever should send it may be stuck: in the same heap, or in the same log.
+        Some((Fate::Asked, asked)) if quiet >= after && now.since(asked) >= after.saturating_mul(2) => Finding::Stalled,
+        Some((Fate::Waiting | Fate::Asked, _)) => Finding::Fine,
         None if quiet >= after / 2 || now.since(vitals.last_probe) >= PROBED => Finding::Probe,
         None => Finding::Fine,
     }
@@ -90,7 +103,7 @@ mod tests {
     }
 
     fn pulse(workers: &[(u64, u64)]) -> Pulse {
-        Pulse(workers.iter().map(|(parks, busy)| Worker { parks: *parks, busy: Duration::from_millis(*busy) }).collect())
+        Pulse::of(workers.iter().map(|(parks, busy)| Worker { parks: *parks, busy: Duration::from_millis(*busy) }))
     }
 
     /// Quiet since second 0.
@@ -119,6 +132,12 @@ mod tests {
         assert_eq!(judge(&vitals(None), AFTER, at(60)), Finding::Probe);
         assert_eq!(judge(&vitals(Some((Fate::Waiting, at(60)))), AFTER, at(61)), Finding::Fine);
         assert_eq!(judge(&vitals(Some((Fate::Waiting, at(60)))), AFTER, at(62)), Finding::Stalled);
+    }
+
+    #[test]
+    fn a_probe_that_nobody_sends_is_given_up_in_the_end() {
+        assert_eq!(judge(&vitals(Some((Fate::Asked, at(2)))), AFTER, at(9)), Finding::Fine);
+        assert_eq!(judge(&vitals(Some((Fate::Asked, at(2)))), AFTER, at(10)), Finding::Stalled);
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! What the watchdog looks at besides the table of calls, ten times a second at most: whether it was late itself and why, the host, the
 //! runtimes, blocking work that was left, and the reporter, which in turn looks at the watchdog.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use super::late::Late;
@@ -17,7 +16,6 @@ use crate::{flight, host, observe, policy};
 const SECOND: Duration = Duration::from_secs(1);
 
 /// What the watchdog remembers from look to look.
-#[derive(Default)]
 pub(super) struct Rounds {
     runtimes: Runtimes,
     late: Late,
@@ -30,6 +28,20 @@ pub(super) struct Rounds {
 }
 
 impl Rounds {
+    /// With all the room that they ever take.
+    pub(super) fn new() -> Self {
+        Self {
+            runtimes: Runtimes::new(),
+            late: Late::default(),
+            orphans: Orphans::new(),
+            debugger: None,
+            looked: Tick::default(),
+            second: Tick::default(),
+            seconds: 0,
+            calm: false,
+        }
+    }
+
     /// The watchdog wakes up: whether it is late is known before the table of calls is judged.
     pub(super) fn begin(&mut self, now: Tick) {
         if let Some(due) = beat::WATCHDOG.wakes(now)
@@ -53,17 +65,12 @@ impl Rounds {
             flight::runtime::look_again();
             self.late.reporter(now);
         }
-        // Letting go of a dropped runtime may run code of the application, such as a hook's destructor.
-        let calm = catch_unwind(AssertUnwindSafe(|| self.runtimes.look(now)));
-        self.calm = calm.unwrap_or_else(|_| {
-            observe::event(&Event::Dropped { what: "other" });
-            false
-        });
+        self.calm = self.runtimes.look(now);
     }
 
     /// How long nothing needs to be looked at, unless calls do: a runtime that stalls is noticed a fifth of its time late at most.
     pub(super) fn longest(&self) -> Duration {
-        if self.calm && self.orphans.is_empty() { policy::watchdog().runtime_stalled_after.value / 5 } else { REST }
+        if self.calm && self.orphans.is_empty() { policy::runtime_stalled_after() / 5 } else { REST }
     }
 
     /// The watchdog sleeps until `due`.

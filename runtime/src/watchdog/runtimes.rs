@@ -3,22 +3,21 @@
 //!
 //! `pulse` judges, `probe` is the task that is spawned to see whether any worker takes it; this file remembers.
 
-use std::collections::HashMap;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use tokio::runtime::{Handle, Id};
 
-use super::probe::Probe;
 use super::pulse::{self, Finding, Pulse, Vitals};
 use super::stack;
 use crate::clock::Tick;
 use crate::event::Event;
-use crate::flight::runtime::{self, Runtime};
+use crate::flight::runtime::{self, KNOWN, Runtime};
 use crate::host::{self, Suspect};
-use crate::incident::{self, IncidentId, IncidentKind};
+use crate::incident::{self, IncidentId, IncidentKind, Occasion, Sighting, stand_in};
 use crate::observe;
-use crate::policy::{self, OnRuntimeStall};
+use crate::policy;
 
 /// Has the runtime of `handle` watched under this name from now on, also before a guarded call is polled in it.
 ///
@@ -46,14 +45,14 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// What the host excuses now is judged anew after this.
 const EXCUSED: Duration = Duration::from_secs(1);
 
-/// The runtimes that are watched.
-#[derive(Default)]
-pub(super) struct Runtimes(HashMap<Id, Watched>);
+/// The runtimes that are watched, each at its place.
+pub(super) struct Runtimes([Option<(Id, Watched)>; KNOWN]);
 
 struct Watched {
     pulse: Pulse,
     quiet_since: Tick,
-    probe: Option<Probe>,
+    /// When the probe on its way was asked for.
+    probe: Option<Tick>,
     last_probe: Tick,
     /// When it was last looked whether the calls that wait in it make a stall of its silence.
     asked: Tick,
@@ -70,28 +69,43 @@ struct Stall {
 }
 
 impl Runtimes {
+    pub(super) const fn new() -> Self {
+        Self([const { None }; KNOWN])
+    }
+
     /// Looks at every runtime; whether all of them are alive, as far as that can be seen.
     pub(super) fn look(&mut self, now: Tick) -> bool {
-        let mut known = Vec::new();
+        let mut seen = [false; KNOWN];
         for runtime in runtime::known() {
-            if !known.contains(&runtime.id()) {
-                known.push(runtime.id());
-                self.0.entry(runtime.id()).or_insert_with(|| Watched::new(&runtime, now)).look(&runtime, now);
+            let (place, id) = (runtime.place(), runtime.id());
+            // Of two threads of one runtime that came at the same time, the first place stays.
+            if !self.0[..place].iter().flatten().any(|(other, _)| *other == id) {
+                seen[place] = true;
+                self.at(place, &runtime, now).look(runtime, now);
             }
         }
-        for (_, mut gone) in self.0.extract_if(|id, _| !known.contains(id)) {
+        for (place, _) in self.0.iter_mut().zip(seen).filter(|(_, seen)| !seen) {
+            place.take().into_iter().for_each(|(_, mut gone)| gone.end(now));
+        }
+        self.watched().all(|watched| watched.quiet_since == now && watched.probe.is_none())
+    }
+
+    fn at(&mut self, place: usize, runtime: &Runtime, now: Tick) -> &mut Watched {
+        if let Some((_, mut gone)) = self.0[place].take_if(|(id, _)| *id != runtime.id()) {
             gone.end(now);
         }
-        self.0.values().all(|watched| watched.quiet_since == now && watched.probe.is_none())
+        &mut self.0[place].get_or_insert_with(|| (runtime.id(), Watched::new(runtime, now))).1
+    }
+
+    fn watched(&mut self) -> impl Iterator<Item = &mut Watched> {
+        self.0.iter_mut().flatten().map(|(_, watched)| watched)
     }
 
     /// Nothing could move for a while, because the process did not run: silence counts from now on.
     pub(super) fn forgive(&mut self, now: Tick) {
-        for watched in self.0.values_mut().filter(|watched| watched.stall.is_none()) {
+        for watched in self.watched().filter(|watched| watched.stall.is_none()) {
             watched.quiet_since = now;
-            if let Some(probe) = &mut watched.probe {
-                probe.restart(now);
-            }
+            watched.probe = watched.probe.map(|_| now);
         }
     }
 }
@@ -111,26 +125,32 @@ impl Watched {
         }
     }
 
-    fn look(&mut self, runtime: &Arc<Runtime>, now: Tick) {
+    fn look(&mut self, runtime: Arc<Runtime>, now: Tick) {
         let pulse = Pulse::read(runtime.metrics());
         if pulse.beats(&self.pulse) {
             self.alive(now);
         }
         self.pulse = pulse;
-        let probe = self.probe.as_ref().map(|probe| (probe.fate(), probe.sent()));
+        let probe = self.probe.and_then(|asked| Some((runtime.probe().fate()?, asked)));
         let vitals = Vitals { quiet_since: self.quiet_since, probe, last_probe: self.last_probe };
-        match pulse::judge(&vitals, policy::watchdog().runtime_stalled_after.value, now) {
+        match pulse::judge(&vitals, policy::runtime_stalled_after(), now) {
             Finding::Fine => {}
             Finding::Probe => {
-                self.probe = Some(Probe::send(runtime.handle(), now));
-                self.last_probe = now;
+                runtime.probe().ask();
+                (self.probe, self.last_probe) = (Some(now), now);
+                incident::errand(|runtime| runtime.send_probe(), runtime);
             }
             Finding::Alive => {
+                runtime.probe().forget();
                 self.probe = None;
                 self.alive(now);
             }
-            Finding::Gone => runtime.forget(),
-            Finding::Stalled => self.stalled(runtime, now),
+            Finding::Gone => {
+                runtime.forget();
+                // Letting go of it may run code of the application, such as a hook's destructor.
+                incident::errand(drop, runtime);
+            }
+            Finding::Stalled => self.stalled(&runtime, now),
         }
     }
 
@@ -139,17 +159,15 @@ impl Watched {
         self.quiet_since = now;
     }
 
-    fn stalled(&mut self, runtime: &Runtime, now: Tick) {
+    fn stalled(&mut self, runtime: &Arc<Runtime>, now: Tick) {
         let quiet = now.since(self.quiet_since);
         if let Some(stall) = &mut self.stall {
-            if now.since(stall.opened) >= PATIENCE && policy::watchdog().on_runtime_stall.value == OnRuntimeStall::Abort {
-                // The reporter should have ended the process: it is stuck itself.
-                let _ = incident::stand_in(stall.incident, finding(runtime, quiet, now)).recv_timeout(LAST);
-                std::process::abort();
+            if now.since(stall.opened) >= PATIENCE && policy::aborts_on_runtime_stall() {
+                abort(sighting(stall.incident, runtime, quiet, now));
             }
             if quiet >= stall.report_at {
                 stall.report_at = quiet * 2;
-                incident::again(stall.incident, finding(runtime, quiet, now));
+                incident::sighted(Occasion::Again, sighting(stall.incident, runtime, quiet, now));
             }
         } else if self.concerns_somebody(runtime, now) {
             self.begin(runtime, quiet, now);
@@ -166,21 +184,21 @@ impl Watched {
             return false;
         }
         self.asked = now;
-        !runtime.polls(now).is_empty() || self.pulse.has_begun() && runtime.has_calls()
+        runtime.has_polls() || self.pulse.has_begun() && runtime.has_calls()
     }
 
-    fn begin(&mut self, runtime: &Runtime, quiet: Duration, now: Tick) {
+    fn begin(&mut self, runtime: &Arc<Runtime>, quiet: Duration, now: Tick) {
         if now < self.excused {
             return;
         }
-        let mut finding = finding(runtime, quiet, now);
-        if incident::holds_back(&mut finding) {
+        let seen = sighting(incident::reserve(), runtime, quiet, now);
+        if seen.is_excused() {
             self.excused = now.after(EXCUSED);
-            return;
+            return incident::sighted(Occasion::HeldBack, seen);
         }
-        let (incident, name) = (incident::reserve(), runtime.name());
+        let (incident, name) = (seen.id, runtime.name());
         observe::event(&Event::RuntimeStalled { runtime: name, stalled: true, elapsed: quiet });
-        incident::open(incident, finding);
+        incident::sighted(Occasion::First, seen);
         self.stall = Some(Stall { incident, opened: now, name, report_at: quiet * 2 });
     }
 
@@ -192,17 +210,46 @@ impl Watched {
     }
 }
 
-fn finding(runtime: &Runtime, quiet: Duration, now: Tick) -> incident::Finding {
-    let after = policy::watchdog().runtime_stalled_after.clone();
-    let others = runtime::known().filter(|other| other.id() != runtime.id()).map(|other| other.state());
-    let stalled = runtime.stalled(quiet, now);
-    let threads: Vec<u32> = runtime.threads().collect();
-    let suspect = Suspect { since: now.before(quiet), until: now, limit: Some(after.value), threads: &threads };
+/// Ends the process: the reporter should have done so, and is stuck itself.
+fn abort(seen: Sighting) -> ! {
+    let done = stand_in::done();
+    stand_in::stand_in(seen);
+    let end = Tick::now().after(LAST);
+    while stand_in::done() == done && Tick::now() < end {
+        thread::sleep(Duration::from_millis(10));
+    }
+    std::process::abort()
+}
+
+/// Threads of which each could have gone on with it.
+const THREADS: usize = 256;
+
+fn sighting(id: IncidentId, runtime: &Arc<Runtime>, quiet: Duration, now: Tick) -> Sighting {
+    let (mut threads, mut count) = ([0; THREADS], 0);
+    for (place, thread) in threads.iter_mut().zip(runtime.threads()) {
+        (*place, count) = (thread, count + 1);
+    }
+    let limit = Some(policy::runtime_stalled_after());
+    let suspect = Suspect { since: now.before(quiet), until: now, limit, threads: &threads[..count] };
+    Sighting {
+        id,
+        runtime: Some(Arc::clone(runtime)),
+        awaited: stack::of_all(),
+        weighed: Some(host::weigh(&suspect)),
+        ..Sighting::process(in_words, IncidentKind::RuntimeStalled, now, quiet)
+    }
+}
+
+fn in_words(seen: &Sighting) -> incident::Finding {
+    let policy = policy::watchdog();
+    let id = seen.runtime.as_ref().map(|runtime| runtime.id());
+    let stalled = seen.runtime.as_ref().map(|runtime| runtime.stalled(seen.elapsed, seen.at));
+    let others = runtime::known().filter(|other| Some(other.id()) != id).map(|other| other.state());
     incident::Finding {
-        limit: Some((after.value, after.origin)),
-        runtimes: [stalled].into_iter().chain(others).collect(),
-        threads: stack::of_all(),
-        verdict: Some(host::judge(&suspect)),
-        ..incident::Finding::process(IncidentKind::RuntimeStalled, now, quiet)
+        limit: Some((policy.runtime_stalled_after.value, policy.runtime_stalled_after.origin.clone())),
+        runtimes: stalled.into_iter().chain(others).collect(),
+        // Where nobody was free to be asked then.
+        threads: seen.awaited.is_none().then(stack::of_all).flatten(),
+        ..incident::Finding::process(seen.kind, seen.at, seen.elapsed)
     }
 }

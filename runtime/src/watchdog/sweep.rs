@@ -4,46 +4,74 @@ use super::blocked::Episodes;
 use super::finding;
 use super::found::{Ending, Found, Report};
 use super::judge::{self, Due, Expiry};
-use super::unrecorded::Unrecorded;
+use super::unrecorded;
 use crate::clock::Tick;
-use crate::flight::{self, CallId, Chunk, FIRED, Group, Polled, REPORTED, Record, SILENT, View, WARNED};
-use crate::incident;
+use crate::flight::{self, CallId, Chunk, FIRED, Group, REPORTED, Record, SILENT, View, WARNED, chunks};
+use crate::incident::{self, Occasion, Sighting};
 
 /// What the watchdog remembers from one look to the next.
-#[derive(Default)]
 pub(super) struct Sweep {
     episodes: Episodes,
-    unrecorded: Unrecorded,
     /// Visited at the last look. What came into them at that very moment may not have been seen, so they are visited again.
     visited: Vec<&'static Chunk>,
-    /// Those that lasted then.
-    polls: Vec<Polled>,
+    /// There were more of them: all are visited again.
+    overflown: bool,
+    /// Whether a poll lasted then.
+    polled: bool,
     found: Found,
 }
 
+/// Chunks that are remembered from one look to the next.
+const VISITED: usize = 4096;
+
 impl Sweep {
+    /// With all the room that it ever takes.
+    pub(super) fn new() -> Self {
+        let (episodes, visited) = (Episodes::new(), Vec::with_capacity(VISITED));
+        Self { episodes, visited, overflown: false, polled: false, found: Found::with_room() }
+    }
+
     /// Does what is due at `now`; when something is due next.
     pub(super) fn look(&mut self, now: Tick) -> Tick {
-        for chunk in self.visited.drain(..) {
-            chunk.visit(|id, record, view| visit(&mut self.found, id, record, view, now));
+        let Self { visited, overflown, found, .. } = self;
+        if std::mem::take(overflown) {
+            visited.clear();
+            chunks().for_each(|chunk| chunk.visit(|id, record, view| visit(found, id, record, view, now)));
+        }
+        for chunk in visited.drain(..) {
+            chunk.visit(|id, record, view| visit(found, id, record, view, now));
         }
         for group in flight::groups().filter(|group| group.due() <= now) {
             group.visit(now, |chunk| {
-                chunk.visit(|id, record, view| visit(&mut self.found, id, record, view, now));
-                self.visited.push(chunk);
+                chunk.visit(|id, record, view| visit(found, id, record, view, now));
+                if visited.len() < VISITED {
+                    visited.push(chunk);
+                } else {
+                    *overflown = true;
+                }
             });
         }
-        self.found.report();
-        self.polls.clear();
-        self.polls.extend(flight::polls());
-        self.unrecorded.look(&self.polls, now);
-        self.episodes.watch(&self.polls, now);
+        found.report();
+        self.look_at_polls(now);
         flight::groups().map(Group::due).min().unwrap_or(Tick::NEVER)
+    }
+
+    fn look_at_polls(&mut self, now: Tick) {
+        self.polled = false;
+        let mut inner = None;
+        for polled in flight::polls() {
+            self.polled = true;
+            if polled.record.is_none() {
+                unrecorded::look(&polled, now);
+            }
+            self.episodes.look(&polled, inner.replace(polled.poll), now);
+        }
+        self.episodes.end_look(now);
     }
 
     /// Whether no poll lasted at the last look, and nothing was due: a call that ends may leave something behind.
     pub(super) fn is_calm(&self) -> bool {
-        self.polls.is_empty() && self.visited.is_empty()
+        !self.polled && self.visited.is_empty() && !self.overflown
     }
 }
 
@@ -52,15 +80,21 @@ fn visit(found: &mut Found, id: CallId, record: &'static Record, view: &View, no
     match () {
         // Whoever lives by tokio's paused clock is woken by it.
         () if view.paused_clock || view.link => return Tick::NEVER,
-        () if view.alarm => ring(record, view, now),
+        () if view.alarm => sound(record, view, now),
         () => _ = expire_as(finding::limit, found, id, record, view, now),
     }
     judge::next(view, now)
 }
 
-fn ring(record: &'static Record, view: &View, now: Tick) {
+fn sound(record: &'static Record, view: &View, now: Tick) {
     if now >= view.deadline {
-        record.ring(view.generation, FIRED, || ());
+        ring(record, view, FIRED, || ());
+    }
+}
+
+fn ring(record: &'static Record, view: &View, flag: u32, before: impl FnOnce()) {
+    if record.ring(view.generation, flag, before) {
+        incident::vacate(record);
     }
 }
 
@@ -93,7 +127,7 @@ fn expire_as(limit: Report, found: &mut Found, id: CallId, record: &'static Reco
         found.slow(site, elapsed, view.deadline.since(view.started));
     }
     if report && record.raise(view.generation, REPORTED) {
-        incident::open(incident::reserve(), limit(id, view, now));
+        incident::sighted(Occasion::First, Sighting { id: incident::reserve(), ..limit(id, view, now) });
     }
     let expiry = expired?;
     end(limit, found, id, record, view, expiry, now);
@@ -103,7 +137,7 @@ fn expire_as(limit: Report, found: &mut Found, id: CallId, record: &'static Reco
 /// Reports a call whose body has panicked; it is about to leave the table.
 pub(crate) fn panicked(id: CallId, record: &'static Record, now: Tick) {
     if let Some(view) = record.view() {
-        incident::open(incident::reserve(), finding::panicked(id, &view, now));
+        incident::sighted(Occasion::First, Sighting { id: incident::reserve(), ..finding::panicked(id, &view, now) });
     }
 }
 
@@ -115,11 +149,11 @@ fn end(limit: Report, found: &mut Found, id: CallId, record: &'static Record, vi
     };
     if view.inherited && expiry == Expiry::Limit {
         record.set_incident(view, 0);
-        record.ring(view.generation, flag, || ());
+        ring(record, view, flag, || ());
         return;
     }
     // The number stands in the record before the flag that makes the call look for it; the tree is read before the call can end.
     let ending = found.look(limit, id, record, view, expiry, now);
     record.set_incident(view, ending.as_ref().map_or(0, Ending::incident));
-    record.ring(view.generation, flag, || ending.into_iter().for_each(|ending| found.add(ending)));
+    ring(record, view, flag, || ending.into_iter().for_each(|ending| found.add(ending, record, view, expiry)));
 }

@@ -57,8 +57,8 @@ pub(super) fn of_work(left: &Left) -> Option<Arc<Awaited>> {
 }
 
 fn of(thread: u32, reason: Reason) -> Option<Arc<Awaited>> {
-    let tid = flight::thread::named(thread)?.tid;
-    wanted().then(|| captor::request(tid, reason))?
+    let tid = flight::thread::tid(thread);
+    (wanted() && (tid != 0 || cfg!(not(native_stacks)))).then(|| captor::request(tid, reason))?
 }
 
 /// Has all threads of interest looked at.

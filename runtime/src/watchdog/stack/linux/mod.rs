@@ -9,6 +9,7 @@
 //!    pointers and call instructions (`guess`, `code`); all of that without the heap, into a `shot`;
 //! 4. `tell`: another thread of ours looks up names (`names`), then lines (`lines`), each from the files (`elf`), and tells the report.
 
+mod answers;
 mod capture;
 mod cfi;
 mod code;

@@ -9,6 +9,7 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::answers;
 use super::capture::Capture;
 use super::procfs;
 use super::shot::{SAMPLES, Shot, Thread};
@@ -52,14 +53,15 @@ struct Taken {
 
 /// Has the thread looked at for as long as the reason lasts; `None` where that is not possible now.
 pub(in crate::watchdog::stack) fn request(tid: i32, reason: Reason) -> Option<Arc<Awaited>> {
-    let answer = Arc::<Awaited>::default();
-    let request = Request { tid, reason, looks: 0, answer: Arc::clone(&answer) };
     let port = port().as_ref()?;
-    if port.try_send(request).is_err() {
-        process::drop_one("stack");
-        return None;
+    let answer = answers::take();
+    let ask = |answer: &Arc<Awaited>| port.try_send(Request { tid, reason, looks: 0, answer: Arc::clone(answer) }).is_ok();
+    if answer.as_ref().is_some_and(ask) {
+        return answer;
     }
-    Some(answer)
+    process::drop_one("stack");
+    answer.into_iter().for_each(answers::give_back);
+    None
 }
 
 /// Starts both threads, once.
@@ -70,6 +72,7 @@ pub(in crate::watchdog::stack) fn start() {
 fn port() -> &'static Option<SyncSender<Request>> {
     static PORT: OnceLock<Option<SyncSender<Request>>> = OnceLock::new();
     PORT.get_or_init(|| {
+        answers::fill();
         let (requests, asked) = sync_channel(WAITING);
         let (taken, given) = sync_channel(2);
         let (used, empty) = sync_channel(2);
@@ -186,6 +189,7 @@ fn tell(given: &Receiver<Taken>, used: &SyncSender<Box<Shot>>) {
             incident::threads_told();
         }
         let _ = used.send(shot);
+        answers::fill();
     }
 }
 
@@ -222,7 +226,7 @@ mod tests {
             _ = gate.recv();
         };
         thread::spawn(waits);
-        let tid = flight::thread::named(told.recv().unwrap()).unwrap().tid;
+        let tid = flight::thread::tid(told.recv().unwrap());
         start();
         while !matches!(procfs::call(tid), Some(procfs::Call::Asleep { .. })) {
             thread::yield_now();
@@ -254,7 +258,7 @@ mod tests {
                 open
             })
             .collect();
-        let tids: Vec<i32> = (0..CROWD).map(|_| flight::thread::named(told.recv().unwrap()).unwrap().tid).collect();
+        let tids: Vec<i32> = (0..CROWD).map(|_| flight::thread::tid(told.recv().unwrap())).collect();
         let mut requests: Requests = [const { None }; TOGETHER];
         requests[0] = Some(Request { tid: tids[0], reason: Reason::Any, looks: 0, answer: Arc::default() });
         let mut shot = Shot::new();

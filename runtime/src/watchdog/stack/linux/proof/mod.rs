@@ -4,7 +4,6 @@
 //! there are a few of each, on whatever machine, and half of them may get none. `victims` are the stuck
 //! threads, a `situation` each, `heap` counts what a thread takes from the heap, `row` is what a process tells.
 
-mod heap;
 mod row;
 mod situation;
 mod victims;
@@ -20,6 +19,7 @@ use super::procfs::{self, Call};
 use super::shot::{Sample, Shot, Source, Thread};
 use super::signal::Refusal;
 use super::unwind::End;
+use crate::heap::counted as heap;
 use crate::text::Text;
 use crate::watchdog::stack::reason::Reason;
 use row::Row;

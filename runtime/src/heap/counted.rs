@@ -48,15 +48,17 @@ unsafe impl GlobalAlloc for Counting {
 }
 
 /// How often this thread took from the heap or gave back.
-pub(super) fn taken() -> u64 {
+pub(crate) fn taken() -> u64 {
     TAKEN.with(Cell::get)
 }
 
 /// Whoever needs the heap from now on waits.
-pub(super) fn hold() {
+#[cfg_attr(not(native_stacks), expect(dead_code))]
+pub(crate) fn hold() {
     HELD.store(true, Release);
 }
 
-pub(super) fn release() {
+#[cfg_attr(not(native_stacks), expect(dead_code))]
+pub(crate) fn release() {
     HELD.store(false, Release);
 }
