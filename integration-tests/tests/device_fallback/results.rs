@@ -62,3 +62,34 @@ fn results_stay_on_the_cpu_where_the_attribute_says_so() {
     orders.unimplemented("aten::abs").unwrap();
     assert_eq!(left_on_the_cpu(&on_mps(&[1.0])).unwrap().0.device(), Device::Cpu);
 }
+
+#[safe_mps_op]
+fn bits(x: &Tensor) -> Result<Tensor, TchError> {
+    x.f_abs()?;
+    x.f_view_dtype(Kind::Int)
+}
+
+#[test]
+fn a_view_of_another_dtype_comes_home_with_that_dtype() {
+    let Ok(orders) = Orders::take() else { return };
+    let x = on_mps(&[1.0, -2.0]);
+    orders.unimplemented("aten::abs").unwrap();
+    let bits = bits(&x).unwrap();
+    assert_eq!((bits.kind(), bits.device()), (Kind::Int, Device::Mps));
+    assert_eq!(Vec::<i32>::try_from(bits.to_device(Device::Cpu)).unwrap(), [0x3f80_0000, 0xc000_0000_u32.cast_signed()]);
+}
+
+#[safe_mps_op]
+fn gathered(buffer: &mut Tensor, x: &Tensor) -> Result<(), TchError> {
+    *buffer = Tensor::f_cat(&[&*buffer, &x.f_abs()?.f_to_device(Device::Cpu)?], 0)?;
+    Ok(())
+}
+
+#[test]
+fn what_was_on_the_cpu_in_a_lent_place_is_there_afterwards() {
+    let Ok(orders) = Orders::take() else { return };
+    let (mut buffer, x) = (Tensor::from_slice(&[5.0_f32]), on_mps(&[-1.0]));
+    orders.unimplemented("aten::abs").unwrap();
+    gathered(&mut buffer, &x).unwrap();
+    assert_eq!((values(&buffer), buffer.device()), (vec![5.0, 1.0], Device::Cpu));
+}

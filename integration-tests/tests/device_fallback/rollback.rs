@@ -1,8 +1,8 @@
 //! What the body had changed before the fault: put back and done once, or refused.
 
-use backstop::safe_mps_op;
+use backstop::{Migrate, safe_mps_op};
 use sim_mps::Orders;
-use tch::{Device, TchError, Tensor};
+use tch::{Device, Kind, TchError, Tensor};
 
 use super::{on_mps, values};
 
@@ -58,4 +58,82 @@ fn a_list_that_grew_cannot_be_rolled_back_and_is_not_filled_twice() {
     let error = remembered(&mut history, &x).unwrap_err().to_string();
     assert!(error.contains("could not be rolled back: an argument holds other tensors than before"), "{error}");
     assert_eq!(history.len(), 2);
+}
+
+/// The list stands before the weights.
+#[derive(Debug, Migrate)]
+struct Agent {
+    replay: Vec<Tensor>,
+    weights: Tensor,
+    bias: Tensor,
+}
+
+impl Agent {
+    fn new() -> Self {
+        Agent { replay: vec![on_mps(&[1.0]), on_mps(&[2.0])], weights: on_mps(&[3.0]), bias: on_mps(&[4.0]) }
+    }
+
+    fn assert_parameters_in_place(&self) {
+        assert_eq!((values(&self.weights), values(&self.bias)), (vec![3.0], vec![4.0]));
+        assert_eq!((self.weights.device(), self.bias.device()), (Device::Mps, Device::Mps));
+    }
+
+    #[safe_mps_op(snapshot)]
+    fn forget(&mut self, x: &Tensor) -> Result<(), TchError> {
+        self.replay.pop();
+        x.f_abs().map(drop)
+    }
+
+    #[safe_mps_op]
+    fn remember(&mut self, x: &Tensor) -> Result<Tensor, TchError> {
+        let y = x.f_abs()?;
+        self.replay.push(y.shallow_clone());
+        // Fails on the CPU too.
+        y.f_matmul(&Tensor::zeros([7, 7], (Kind::Float, Device::Cpu)))
+    }
+}
+
+#[test]
+fn parameters_behind_a_list_that_shrank_or_grew_stay_in_their_places() {
+    let Ok(orders) = Orders::take() else { return };
+    let (mut agent, x) = (Agent::new(), on_mps(&[-1.0]));
+    orders.unimplemented("aten::abs").unwrap();
+    agent.forget(&x).unwrap_err();
+    agent.assert_parameters_in_place();
+    let mut agent = Agent::new();
+    let error = agent.remember(&x).unwrap_err().to_string();
+    assert!(error.contains("failed on the CPU too"), "{error}");
+    agent.assert_parameters_in_place();
+}
+
+#[safe_mps_op]
+fn next(todo: &mut Vec<Tensor>, done: &mut Vec<Tensor>) -> Result<Tensor, TchError> {
+    let x = todo.pop().unwrap();
+    done.push(x.shallow_clone());
+    x.f_abs()
+}
+
+#[test]
+fn a_tensor_that_went_from_one_list_to_the_next_is_not_taken_twice() {
+    let Ok(orders) = Orders::take() else { return };
+    let (mut todo, mut done) = (vec![on_mps(&[-1.0]), on_mps(&[-2.0])], Vec::new());
+    orders.unimplemented("aten::abs").unwrap();
+    let error = next(&mut todo, &mut done).unwrap_err().to_string();
+    assert!(error.contains("holds another tensor"), "{error}");
+    assert_eq!((todo.len(), done.len()), (1, 1));
+}
+
+#[safe_mps_op(snapshot)]
+fn normed(x: &Tensor, mean: &Tensor, var: &Tensor) -> Result<Tensor, TchError> {
+    x.f_batch_norm(None::<&Tensor>, None::<&Tensor>, Some(mean), Some(var), true, 0.5, 1e-5, false)?.f_abs()
+}
+
+#[test]
+fn statistics_in_plain_tensors_are_put_back_although_nobody_counts_them() {
+    let Ok(orders) = Orders::take() else { return };
+    let x = on_mps(&[1.0, 2.0, 3.0, 4.0]).reshape([2, 2]);
+    let (mean, var) = (on_mps(&[0.0, 0.0]), on_mps(&[1.0, 1.0]));
+    orders.unimplemented("aten::abs").unwrap();
+    normed(&x, &mean, &var).unwrap();
+    assert_eq!(values(&mean), [1.0, 1.5], "moved half of the way, once");
 }

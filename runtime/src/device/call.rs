@@ -19,6 +19,8 @@ pub(super) struct Call {
     pub(super) routes: Routes,
     /// Whether this call tries the device for others that wait.
     pub(super) probe: bool,
+    /// Of the arguments as they came, where the routes asked for it.
+    signature: Option<u64>,
     /// The argument that the result may borrow from, and not from a copy of it: there is one attempt, on the device.
     pub(super) bound: Option<usize>,
 }
@@ -39,7 +41,7 @@ pub(super) enum Begun {
 impl Call {
     #[inline]
     pub(super) fn new(site: &'static Site, names: &'static [&'static str]) -> Self {
-        Self { site, names, survey: Survey::new(), routes: Routes::of(site), probe: false, bound: None }
+        Self { site, names, survey: Survey::new(), routes: Routes::of(site), probe: false, signature: None, bound: None }
     }
 
     pub(super) fn begin<A: Arguments>(&mut self, arguments: &mut A, counted: &Counted) -> Begun {
@@ -73,7 +75,9 @@ impl Call {
 
     #[inline]
     fn is_routed<A: Arguments>(&mut self, arguments: &A) -> bool {
-        let route = self.routes.route(|| (self.policy(), signature(arguments)));
+        let mut of_arguments = None;
+        let route = self.routes.route(|| (self.policy(), *of_arguments.insert(signature(arguments))));
+        self.signature = of_arguments;
         self.probe = route == Route::Probe;
         matches!(route, Route::Cpu(_))
     }
@@ -85,6 +89,11 @@ impl Call {
                 self.remember(fault, signature(arguments));
             }
         })
+    }
+
+    /// Of the arguments: as they came, where that is known, since the body may have changed them.
+    pub(super) fn signature<A: Arguments>(&self, arguments: &A) -> u64 {
+        self.signature.unwrap_or_else(|| signature(arguments))
     }
 
     fn policy(&self) -> DevicePolicy {

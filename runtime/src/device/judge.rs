@@ -7,8 +7,9 @@ use super::classify::{self, Class, Fault};
 use super::failure::{Failure, amend, said};
 use super::migrate::{Seen, Visitor};
 use super::result::Errors;
-use super::survey::{Change, signature};
-use super::{report, routes, torch};
+use super::survey::Change;
+use super::torch::{self, TchError};
+use super::{report, routes};
 
 /// What follows the first attempt.
 pub(super) enum Judged<R> {
@@ -26,7 +27,7 @@ impl Call {
     {
         match ended.result {
             Ok(returned) if !errors.failed(&returned) => {
-                self.routes.succeeded(|| signature(arguments));
+                self.routes.succeeded(|| self.signature(arguments));
                 Ok(returned)
             }
             result => Err(Ended { result, stepped: ended.stepped }),
@@ -48,15 +49,15 @@ impl Call {
         };
         let Some(mut fault) = fault else {
             if self.probe {
-                self.routes.inconclusive(signature(arguments));
+                self.routes.inconclusive(self.signature(arguments));
             }
             return Judged::Done(ended.value());
         };
-        if fault.class == Class::LibraryError && !torch::answers(self.survey.origin) {
+        if fault.class == Class::LibraryError && !self.answers() {
             fault.class = Class::Poisoned;
         }
-        let of_arguments = signature(arguments);
         let objection = self.objection(errors, &ended, &fault, arguments);
+        let of_arguments = self.signature(arguments);
         let remembered = self.bound.is_none() && (self.probe || objection.is_some());
         if remembered {
             self.remember(&fault, of_arguments);
@@ -91,15 +92,22 @@ impl Call {
             let _ = self.survey.restore(arguments);
             return Some(why);
         }
+        if self.survey.is_copied() {
+            // Whatever was counted: what was not may have changed too.
+            let restored = self.survey.restore(arguments);
+            return restored.err().map(|error| format!("what the body changed could not be rolled back: {}", torch::text(&error)));
+        }
         let changes = self.survey.changes(arguments);
         if changes.is_empty() {
             return None;
         }
-        if self.survey.is_copied() {
-            let restored = self.survey.restore(arguments);
-            return restored.err().map(|error| format!("what the body changed could not be rolled back: {}", torch::text(&error)));
-        }
         Some(format!("{}: write `#[safe_mps_op(snapshot)]` to roll back and try again", self.describe(&changes)))
+    }
+
+    /// Whether the device still works: one that is full does.
+    fn answers(&self) -> bool {
+        let full = |error: &TchError| classify::text(&torch::text(error)).is_some_and(|fault| fault.class == Class::OutOfMemory);
+        torch::asked(self.survey.origin).map_or_else(|error| full(&error), |()| true)
     }
 
     /// Why there are no copies.

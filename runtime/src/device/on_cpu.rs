@@ -12,7 +12,6 @@ use super::judge::unlock_stores;
 use super::migrate::{SeenMut, VisitorMut};
 use super::moving::{Exchange, Migration};
 use super::result::{Errors, Tensors};
-use super::survey::signature;
 use super::torch::{self, Device, TchError, Tensor};
 use super::{opaque, report};
 use crate::event::Event;
@@ -155,7 +154,7 @@ impl<'c, A: Arguments, R> OnCpu<'c, A, R> {
     fn misrouted<E: Errors<R>>(&mut self, errors: E, result: std::thread::Result<R>, text: &str) -> R {
         self.undo();
         let site = self.call.site;
-        self.call.routes.succeeded(|| signature(self.arguments));
+        self.call.routes.succeeded(|| self.call.signature(self.arguments));
         let why = self.left_behind();
         mixed(text).iter().for_each(|fault| report::refused(site, &self.call.device(), fault, &why));
         amend(errors, result, &format!("\n\nbackstop: `{}` was sent to the CPU, and could not run there: {why}", site.name()))

@@ -2,8 +2,8 @@
 
 use smallvec::SmallVec;
 
-use super::argument::Arguments;
-use super::migrate::{SeenMut, Visitor, VisitorMut};
+use super::argument::{Arguments, each_place};
+use super::migrate::{Visitor, place};
 use super::survey::Note;
 use super::torch::{self, Device, TchError, Tensor};
 
@@ -11,8 +11,8 @@ use super::torch::{self, Device, TchError, Tensor};
 pub(crate) struct Snapshot {
     /// One for each note, in their order; `None` where an earlier one has the same tensor, and for undefined tensors.
     values: Copies,
-    /// The handles in the places of `&mut` arguments.
-    places: Vec<Tensor>,
+    /// The places of `&mut` arguments, with the handles in them.
+    places: Vec<(usize, Tensor)>,
 }
 
 type Copies = SmallVec<[Option<Copied>; 4]>;
@@ -31,11 +31,7 @@ impl Snapshot {
     pub(crate) fn new<A: Arguments>(arguments: &mut A, notes: &[Note]) -> Result<Self, TchError> {
         let values = copies(arguments, notes)?;
         let mut places = Vec::new();
-        arguments.visit_mut(&mut VisitorMut::new(&mut |seen| {
-            if let SeenMut::Tensor(tensor) = seen {
-                places.push(tensor.shallow_clone());
-            }
-        }));
+        each_place(arguments, |tensor| places.push((place(tensor), tensor.shallow_clone())));
         Ok(Self { values, places })
     }
 
@@ -47,7 +43,7 @@ impl Snapshot {
     /// fewer. What was changed is then partly put back.
     pub(crate) fn restore<A: Arguments>(&self, arguments: &mut A, notes: &[Note]) -> Result<(), TchError> {
         self.put_handles_back(arguments);
-        let handles = handles(arguments);
+        let (handles, same) = handles(arguments, notes);
         let copies = || notes.iter().zip(&handles).zip(&self.values).filter(|((note, handle), _)| note.is_of(handle));
         let copies = || copies().filter_map(|((note, handle), copied)| Some((note, handle, copied.as_ref()?)));
         torch::without_gradients(|| copies().try_for_each(|(note, handle, copied)| copied.restore(note, handle)))?;
@@ -57,19 +53,24 @@ impl Snapshot {
             torch::clear_gradients(&surplus)?;
         }
         copies().try_for_each(|(_, handle, copied)| copied.restore_gradient(handle))?;
-        let same = handles.len() == notes.len() && notes.iter().zip(&handles).all(|(note, handle)| note.is_of(handle));
         if same { Ok(()) } else { Err(torch::error("an argument holds other tensors than before".to_owned())) }
     }
 
+    /// Only where all places are those of before: in a list that grew or shrank, a handle would come into another's place.
     fn put_handles_back<A: Arguments>(&self, arguments: &mut A) {
+        let mut now = Vec::with_capacity(self.places.len());
+        each_place(arguments, |tensor| now.push(place(tensor)));
+        if !self.places.iter().map(|(place, _)| *place).eq(now) {
+            return;
+        }
         let mut places = self.places.iter();
-        arguments.visit_mut(&mut VisitorMut::new(&mut |seen| {
-            if let (SeenMut::Tensor(tensor), Some(before)) = (seen, places.next())
+        each_place(arguments, |tensor| {
+            if let Some((_, before)) = places.next()
                 && torch::identity(tensor) != torch::identity(before)
             {
                 *tensor = before.shallow_clone();
             }
-        }));
+        });
     }
 }
 
@@ -85,11 +86,16 @@ fn copies<A: Arguments>(arguments: &A, notes: &[Note]) -> Result<Copies, TchErro
     failed.map_or(Ok(copies), Err)
 }
 
-/// Every tensor that the arguments show, in order.
-fn handles<A: Arguments>(arguments: &A) -> Vec<Tensor> {
-    let mut handles = Vec::new();
-    arguments.visit(&mut Visitor::new(&mut |_, seen| handles.extend(seen.tensor().map(|(tensor, _)| tensor.shallow_clone()))));
-    handles
+/// Every tensor that the arguments show, in order, and whether these are the ones that were noted, where they stood.
+fn handles<A: Arguments>(arguments: &A, notes: &[Note]) -> (Vec<Tensor>, bool) {
+    let (mut handles, mut same) = (Vec::with_capacity(notes.len()), true);
+    arguments.visit(&mut Visitor::new(&mut |whose, seen| {
+        let Some((tensor, _)) = seen.tensor() else { return };
+        same &= notes.get(handles.len()).is_some_and(|note| note.stands(tensor, whose));
+        handles.push(tensor.shallow_clone());
+    }));
+    same &= handles.len() == notes.len();
+    (handles, same)
 }
 
 impl Copied {
@@ -108,17 +114,15 @@ impl Copied {
         if handle.size() != self.value.size() {
             return handle.shallow_clone().f_set_data(&torch::duplicate(&self.value)?);
         }
-        if note.is_written(handle) || self.differs_uncounted(handle)? {
+        if note.is_written(handle) || self.differs(handle).unwrap_or(false) {
             return torch::overwrite(handle, &self.value);
         }
         Ok(())
     }
 
-    /// Running statistics are lists of numbers that need no gradient; they are compared on the CPU, which can.
-    fn differs_uncounted(&self, handle: &Tensor) -> Result<bool, TchError> {
-        if torch::is_trained_leaf(handle) || handle.dim() != 1 || !handle.is_floating_point() {
-            return Ok(false);
-        }
+    /// What was written without being counted, as running statistics are, and what is written through `data()`, only shows in the values.
+    /// They are compared on the CPU, which can; forms of tensors that cannot be compared are written in counted ways alone.
+    fn differs(&self, handle: &Tensor) -> Result<bool, TchError> {
         let (now, before) = (torch::to_device(handle, Device::Cpu)?, torch::to_device(&self.value, Device::Cpu)?);
         Ok(!torch::same_values(&now, &before)?)
     }

@@ -82,7 +82,7 @@ impl Survey {
                 }
             }
             let Some((tensor, uncounted)) = seen.tensor() else { return };
-            self.notes.push(Note::of(tensor, whose.argument, uncounted));
+            self.notes.push(Note::of(tensor, whose, uncounted));
             if whose.exclusive {
                 self.kept.push(tensor.shallow_clone());
             }
@@ -100,7 +100,7 @@ impl Survey {
         let mut notes = self.notes.iter();
         arguments.visit(&mut Visitor::new(&mut |whose, seen| {
             let Some((tensor, _)) = seen.tensor() else { return };
-            let change = notes.next().map_or(Some(Change::Replaced), |note| note.change(tensor));
+            let change = notes.next().map_or(Some(Change::Replaced), |note| note.change(tensor, whose));
             changes.extend(change.map(|change| (whose.argument as usize, change)));
         }));
         changes.extend(notes.map(|note| (note.argument as usize, Change::Replaced)));
@@ -142,6 +142,8 @@ pub(crate) struct Note {
     gradient: Mark,
     argument: u32,
     uncounted: bool,
+    /// Where it stands in what is lent by `&mut`: the body may put it elsewhere. 0 where it cannot.
+    place: usize,
 }
 
 /// Which tensor it is, and how often it was changed in place.
@@ -154,9 +156,14 @@ struct Mark {
 
 impl Note {
     #[inline]
-    fn of(tensor: &Tensor, argument: u32, uncounted: bool) -> Self {
+    fn of(tensor: &Tensor, whose: Whose, uncounted: bool) -> Self {
         let gradient = if torch::requires_grad(tensor) { Mark::of_gradient(tensor) } else { Mark::NONE };
-        Self { tensor: Mark::of(tensor), gradient, argument, uncounted }
+        Self { tensor: Mark::of(tensor), gradient, argument: whose.argument, uncounted, place: whose.place(tensor) }
+    }
+
+    /// Whether the tensor that it is of still stands where it stood.
+    pub(crate) fn stands(&self, tensor: &Tensor, whose: Whose) -> bool {
+        self.is_of(tensor) && self.argument == whose.argument && self.place == whose.place(tensor)
     }
 
     /// Whether it is of this tensor.
@@ -170,8 +177,8 @@ impl Note {
         Mark::of(tensor) != self.tensor
     }
 
-    fn change(&self, tensor: &Tensor) -> Option<Change> {
-        if !self.is_of(tensor) {
+    fn change(&self, tensor: &Tensor, whose: Whose) -> Option<Change> {
+        if !self.stands(tensor, whose) {
             return Some(Change::Replaced);
         }
         if self.is_written(tensor) {

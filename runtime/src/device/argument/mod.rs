@@ -10,8 +10,9 @@ mod tensors;
 pub use bound::Bind;
 pub use choose::*;
 
-use super::migrate::{Visitor, VisitorMut};
+use super::migrate::{SeenMut, Visitor, VisitorMut, place};
 use super::moving::{Exchange, Migration, Return};
+use super::torch::Tensor;
 use super::tuples::each_tuple;
 
 /// Why a by-value argument is there when it is lent.
@@ -89,6 +90,15 @@ pub trait Arguments: for<'x> LendAt<'x> {
     fn lend_copies<'x>(&'x mut self, copies: &'x mut Self::Copies, migration: &Migration) -> Lent<'x, Self>;
 }
 
+/// Shows every handle that stands in a place of what is lent by `&mut`.
+pub(crate) fn each_place<A: Arguments>(arguments: &mut A, mut each: impl FnMut(&mut Tensor)) {
+    arguments.visit_mut(&mut VisitorMut::new(&mut |seen| {
+        if let SeenMut::Tensor(tensor) = seen {
+            each(tensor);
+        }
+    }));
+}
+
 /// Puts the copies in the place of what is lent by `&mut`.
 pub(crate) fn exchange<A: Arguments>(arguments: &mut A, migration: &Migration) -> Exchange {
     let mut exchange = Exchange::default();
@@ -98,7 +108,9 @@ pub(crate) fn exchange<A: Arguments>(arguments: &mut A, migration: &Migration) -
 
 /// The way back of [`exchange`].
 pub(crate) fn put_back<A: Arguments>(arguments: &mut A, exchange: Exchange, migration: &Migration, kept: bool) {
-    let mut back = Return::new(exchange);
+    let mut places = Vec::new();
+    each_place(arguments, |tensor| places.push(place(tensor)));
+    let mut back = Return::new(exchange, &places);
     arguments.visit_mut(&mut VisitorMut::new(&mut |seen| back.leave(seen, migration, kept)));
 }
 

@@ -101,6 +101,12 @@ impl<'t> Seen<'t> {
     }
 }
 
+/// Where a handle stands.
+#[inline]
+pub(crate) fn place(handle: &Tensor) -> usize {
+    std::ptr::from_ref(handle).addr()
+}
+
 /// Which argument of a call shows something.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Whose {
@@ -108,6 +114,14 @@ pub(crate) struct Whose {
     pub(crate) argument: u32,
     /// Whether it is lent by `&mut`, so that the body may put other tensors there.
     pub(crate) exclusive: bool,
+}
+
+impl Whose {
+    /// Where a tensor stands that is lent by `&mut`; 0 for others, which the body cannot move.
+    #[inline]
+    pub(crate) fn place(self, tensor: &Tensor) -> usize {
+        if self.exclusive { place(tensor) } else { 0 }
+    }
 }
 
 /// Is shown every tensor of a value: see [`Migrate::visit`].

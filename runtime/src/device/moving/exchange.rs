@@ -1,13 +1,14 @@
 //! Copies in the places of what a body is lent by `&mut`, and the way back.
 
 use super::Migration;
-use crate::device::migrate::{Rebuild, SeenMut};
-use crate::device::torch::{Device, Tensor, VarStore};
+use crate::device::migrate::{Rebuild, SeenMut, place};
+use crate::device::torch::{self, Device, Tensor, VarStore};
 
 /// A value lent by `&mut` whose tensors are replaced by copies for the length of one attempt.
 #[derive(Default)]
 pub(crate) struct Exchange {
-    tensors: Vec<Tensor>,
+    /// The originals, and where they stood.
+    tensors: Vec<(usize, Tensor)>,
     devices: Vec<Device>,
     /// The originals, and which copies stand in their place.
     stores: Vec<(usize, VarStore)>,
@@ -19,7 +20,7 @@ impl Exchange {
         match seen {
             SeenMut::Tensor(tensor) => {
                 let copy = migration.copy_of(tensor);
-                self.tensors.push(std::mem::replace(tensor, copy));
+                self.tensors.push((place(tensor), std::mem::replace(tensor, copy)));
             }
             SeenMut::Store(store) => {
                 let copy = migration.rebuild(|moves| store.rebuild(moves));
@@ -38,27 +39,33 @@ impl Exchange {
 /// The way back of an [`Exchange`], place by place in the same order.
 pub(crate) struct Return {
     exchange: Exchange,
+    /// Whether the places are those of before. In a list that grew or shrank an original would come into another's place.
+    same: bool,
     next_device: usize,
     next_tensor: usize,
 }
 
 impl Return {
-    pub(crate) fn new(exchange: Exchange) -> Self {
-        Self { exchange, next_device: 0, next_tensor: 0 }
+    /// `places`: of the handles, as they are shown now.
+    pub(crate) fn new(exchange: Exchange, places: &[usize]) -> Self {
+        let same = exchange.tensors.iter().map(|(place, _)| place).eq(places);
+        Self { exchange, same, next_device: 0, next_tensor: 0 }
     }
 
     /// Puts the originals back. `kept`: what the body put in place of a tensor comes home instead of being dropped.
     pub(crate) fn leave(&mut self, seen: SeenMut<'_>, migration: &Migration, kept: bool) {
         match seen {
-            SeenMut::Tensor(tensor) if kept => {
-                // A tensor that the device refuses stays on the CPU: it is the body's own, and must not be lost.
-                let _ = migration.home(tensor, true);
-            }
             SeenMut::Tensor(tensor) => {
-                if let Some(original) = self.exchange.tensors.get(self.next_tensor) {
-                    *tensor = original.shallow_clone();
-                }
+                let original = self.exchange.tensors.get(self.next_tensor).filter(|_| self.same).map(|(_, original)| original);
                 self.next_tensor += 1;
+                match original {
+                    Some(original) if !kept => *tensor = original.shallow_clone(),
+                    _ => {
+                        let send = original.is_none_or(|original| torch::accelerator(original).is_some());
+                        // A tensor that the device refuses stays on the CPU: it is the body's own, and must not be lost.
+                        let _ = migration.home(tensor, send);
+                    }
+                }
             }
             SeenMut::Store(store) => {
                 let identity = store_identity(store);

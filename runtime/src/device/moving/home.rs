@@ -45,7 +45,7 @@ impl Migration {
         }
         let Some(layout) = Layout::of(tensor) else { return Ok(None) };
         let Some(moved) = self.moved.iter().find(|moved| moved.copy_root == Some(layout.root)) else { return Ok(None) };
-        if tensor.requires_grad() || moved.members.iter().any(|member| member.tracked) {
+        if layout.kind != moved.copy.f_kind()? || tensor.requires_grad() || moved.members.iter().any(|member| member.tracked) {
             return Ok(None);
         }
         let same = |member: &&Member| member.layout.as_ref().is_some_and(|of| of.is_shifted(&layout, moved.start));

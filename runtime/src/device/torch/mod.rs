@@ -72,10 +72,14 @@ pub(crate) fn same_values(one: &Tensor, other: &Tensor) -> Result<bool, TchError
     one.f_equal(other)
 }
 
-/// Whether the device still answers: one element is made there and read back.
-pub(crate) fn answers(device: Device) -> bool {
+/// Asks the device for an answer: one element is made there and read back.
+///
+/// # Errors
+///
+/// The device gives none, or has no memory left.
+pub(crate) fn asked(device: Device) -> Result<(), TchError> {
     let read = Tensor::f_zeros([1], (Kind::Float, device)).and_then(|one| to_device(&one, Device::Cpu));
-    read.is_ok()
+    read.map(drop)
 }
 
 /// The text of a libtorch error, without tch's prefix.
