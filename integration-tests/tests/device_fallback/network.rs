@@ -3,7 +3,7 @@
 use backstop::{Migrate, safe_mps_op};
 use sim_mps::{Orders, text};
 use tch::nn::{self, Module, OptimizerConfig, VarStore};
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Kind, TchError, Tensor};
 
 use super::values;
 
@@ -133,4 +133,44 @@ fn threads_that_share_parameters_fall_back_without_disturbing_each_other() {
         }
     });
     assert_eq!(net.first.ws.device(), Device::Mps);
+}
+
+#[safe_mps_op(snapshot)]
+fn measured_step(net: &Net, optimizer: &mut nn::Optimizer, x: &Tensor) -> Result<f64, TchError> {
+    let loss = net.second.forward(&net.first.forward(x)).square().mean(Kind::Float);
+    optimizer.backward_step(&loss);
+    loss.f_abs()?.f_double_value(&[])
+}
+
+#[derive(Debug, Migrate)]
+struct Trainer {
+    net: Net,
+    #[migrate(skip)]
+    optimizer: nn::Optimizer,
+}
+
+impl Trainer {
+    #[safe_mps_op(snapshot)]
+    fn step(&mut self, x: &Tensor) -> Result<f64, TchError> {
+        let loss = self.net.second.forward(&self.net.first.forward(x)).square().mean(Kind::Float);
+        self.optimizer.backward_step(&loss);
+        loss.f_abs()?.f_double_value(&[])
+    }
+}
+
+#[test]
+fn a_step_that_was_taken_before_the_fault_is_never_taken_again() {
+    let Ok(orders) = Orders::take() else { return };
+    tch::manual_seed(7);
+    let store = VarStore::new(Device::Mps);
+    let (net, x) = (Net::new(&store), Tensor::ones([2, 3], (Kind::Float, Device::Mps)));
+    let mut optimizer = nn::Adam::default().build(&store, 0.1).unwrap();
+    let before = values(&net.first.ws);
+    orders.unimplemented("aten::abs").unwrap();
+    let error = measured_step(&net, &mut optimizer, &x).unwrap_err().to_string();
+    assert!(error.contains("an optimizer may have stepped before the fault"), "{error}");
+    assert!(error.contains("the weights are as before the call"), "{error}");
+    assert_eq!(values(&net.first.ws), before);
+    let error = Trainer { net, optimizer }.step(&x).unwrap_err().to_string();
+    assert!(error.contains("an optimizer may have stepped before the fault"), "{error}");
 }

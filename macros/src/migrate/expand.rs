@@ -30,8 +30,14 @@ pub fn expand(input: &Input) -> TokenStream {
     let bounded = bounded(generics, &quote!(#device::Migrate));
     let (impls, _, clause) = bounded.split_for_impl();
     let (_, types, _) = generics.split_for_impl();
-    let visit = arms(input, &quote!(ref), |field, name| call(&device, field, name, "visit", &quote!(visitor)));
-    let visit_mut = arms(input, &quote!(ref mut), |field, name| call(&device, field, name, "visit_mut", &quote!(visitor)));
+    let visit = arms(input, &quote!(ref), |field, name| match field.skipped {
+        true => skipped(field),
+        false => call(&device, field, name, "visit", &quote!(visitor)),
+    });
+    let visit_mut = arms(input, &quote!(ref mut), |field, name| match field.skipped {
+        true => TokenStream::new(),
+        false => call(&device, field, name, "visit_mut", &quote!(visitor)),
+    });
     let traits = traits(&device);
     quote! {
         #[automatically_derived]
@@ -85,10 +91,16 @@ fn traits(device: &TokenStream) -> TokenStream {
 fn arms(input: &Input, binding: &TokenStream, call: impl Fn(&Field, &Ident) -> TokenStream) -> TokenStream {
     let arms = input.variants.iter().map(|variant| {
         let pattern = pattern(variant, binding);
-        let calls = variant.fields.iter().zip(names()).filter(|(field, _)| !field.skipped).map(|(field, name)| call(field, &name));
+        let calls = variant.fields.iter().zip(names()).map(|(field, name)| call(field, &name));
         quote!(#pattern => { #(#calls;)* })
     });
     quote!(#(#arms)*)
+}
+
+/// A field that is not shown may hold an optimizer.
+fn skipped(field: &Field) -> TokenStream {
+    let ty = &field.ty;
+    quote!(visitor.skipped::<#ty>())
 }
 
 /// `(&&&field(__0)).visit(__0, visitor)`, at the field's type.

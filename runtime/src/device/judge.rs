@@ -9,7 +9,7 @@ use super::migrate::{Seen, Visitor};
 use super::result::Errors;
 use super::survey::Change;
 use super::torch::{self, TchError};
-use super::{report, routes};
+use super::{opaque, report, routes};
 
 /// What follows the first attempt.
 pub(super) enum Judged<R> {
@@ -91,6 +91,12 @@ impl Call {
         if let Some(why) = self.borrowed() {
             let _ = self.survey.restore(arguments);
             return Some(why);
+        }
+        if self.survey.is_copied() && self.survey.is_trained(arguments) && opaque::may_step(arguments) {
+            let weights = if self.survey.restore(arguments).is_ok() { "; the weights are as before the call" } else { "" };
+            return Some(format!(
+                "an optimizer may have stepped before the fault, and its moments cannot be put back{weights}: step outside of this function"
+            ));
         }
         if self.survey.is_copied() {
             // Whatever was counted: what was not may have changed too.

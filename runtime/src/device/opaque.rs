@@ -5,6 +5,7 @@ use std::panic::resume_unwind;
 
 use super::argument::Arguments;
 use super::classify::{self, Backend, Fault, text_of};
+use super::migrate::{Seen, Visitor};
 use super::result::Errors;
 use super::{report, torch};
 use crate::policy;
@@ -95,6 +96,19 @@ pub(super) fn remedy<A: Arguments>(names: &[&str], arguments: &A) -> Option<Stri
          the `VarStore` that the body takes its variables from",
         shown.join(", ")
     ))
+}
+
+/// Whether an optimizer may be reached: by an argument of that name, by a field that is skipped, or by what is lent by `&mut` and shows nothing.
+pub(super) fn may_step<A: Arguments>(arguments: &A) -> bool {
+    let is_optimizer = |ty: &str| ty.contains("Optimizer");
+    let mut found = false;
+    arguments.opaque(&mut |_, ty| found |= is_optimizer(ty) || ty.starts_with("&mut ") && holds(ty) == Holds::Perhaps);
+    arguments.visit(&mut Visitor::new(&mut |_, seen| {
+        if let Seen::Skipped(ty) = seen {
+            found |= is_optimizer(ty) || holds(ty) != Holds::Never;
+        }
+    }));
+    found
 }
 
 /// What the name of a type says: tensors and modules of tch behind something that does not show them, and all that is no type of the

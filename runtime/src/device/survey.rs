@@ -108,6 +108,16 @@ impl Survey {
         changes
     }
 
+    /// Whether a parameter under training was written, as an optimizer does.
+    pub(crate) fn is_trained<A: Arguments>(&self, arguments: &A) -> bool {
+        let (mut notes, mut trained) = (self.notes.iter(), false);
+        arguments.visit(&mut Visitor::new(&mut |_, seen| {
+            let Some((tensor, _)) = seen.tensor() else { return };
+            trained |= notes.next().is_some_and(|note| note.is_of(tensor) && note.is_written(tensor) && torch::is_trained_leaf(tensor));
+        }));
+        trained
+    }
+
     /// Whether [`restore`](Self::restore) can undo changes.
     pub(crate) fn is_copied(&self) -> bool {
         self.snapshot.is_some()

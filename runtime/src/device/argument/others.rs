@@ -53,7 +53,7 @@ impl<'a, T: ?Sized> Argument for Mut<'a, T> {
     }
 
     fn opaque(&self) -> Option<&'static str> {
-        Some(type_name::<T>())
+        Some(type_name::<&mut T>())
     }
 
     fn lend_copy<'x>(&'x mut self, (): &'x mut (), _: &Migration) -> &'a mut T {

@@ -77,6 +77,8 @@ pub enum Seen<'t> {
     Store(&'t VarStore),
     /// A device on which the function will make tensors.
     Device(Device),
+    /// A field that is not shown, by the name of its type.
+    Skipped(&'static str),
 }
 
 impl<'t> Seen<'t> {
@@ -86,7 +88,7 @@ impl<'t> Seen<'t> {
         match self {
             Seen::Tensor(tensor) | Seen::Buffer(tensor) => torch::accelerator(tensor).unwrap_or(Device::Cpu),
             Seen::Device(device) => *device,
-            Seen::Store(_) => Device::Cpu,
+            Seen::Store(_) | Seen::Skipped(_) => Device::Cpu,
         }
     }
 
@@ -96,7 +98,7 @@ impl<'t> Seen<'t> {
         match self {
             Seen::Tensor(tensor) => Some((tensor, false)),
             Seen::Buffer(tensor) => Some((tensor, true)),
-            Seen::Store(_) | Seen::Device(_) => None,
+            Seen::Store(_) | Seen::Device(_) | Seen::Skipped(_) => None,
         }
     }
 }
@@ -157,6 +159,11 @@ impl<'v> Visitor<'v> {
     /// normalisation layer: it is compared instead.
     pub fn buffer(&mut self, tensor: &Tensor) {
         self.show(Seen::Buffer(tensor));
+    }
+
+    /// Says that a field of this type is not shown, as `#[migrate(skip)]` does: an optimizer may be in it, whose steps cannot be undone.
+    pub fn skipped<T: ?Sized>(&mut self) {
+        self.show(Seen::Skipped(std::any::type_name::<T>()));
     }
 }
 
