@@ -50,7 +50,7 @@ pub(super) fn start() {
 /// A finding is about to be handed over; its place among all of them.
 pub(super) fn expect(sighting: &Sighting) -> u64 {
     let mut waiting = waiting();
-    waiting.forget_heard();
+    waiting.forget(HEARD.load(Acquire));
     waiting.last += 1;
     let Sighting { id, kind, name: thread, elapsed, at, .. } = *sighting;
     if waiting.lines.len() < LINES {
@@ -75,7 +75,7 @@ pub(super) fn left_out() {
 /// The reporter has not come forward for `silence`: says what it was handed, once.
 pub(crate) fn say(silence: Duration, now: Tick) {
     let mut waiting = waiting();
-    waiting.forget_heard();
+    waiting.forget(HEARD.load(Acquire));
     for line in waiting.lines.iter_mut().filter(|line| !line.said) {
         if !write(line.text(silence, now).as_bytes()) {
             return;
@@ -90,8 +90,8 @@ pub(crate) fn say(silence: Duration, now: Tick) {
 }
 
 impl Waiting {
-    fn forget_heard(&mut self) {
-        let heard = HEARD.load(Acquire);
+    /// Forgets what the reporter is through with.
+    fn forget(&mut self, heard: u64) {
         while self.lines.front().is_some_and(|line| line.order <= heard) {
             self.lines.pop_front();
         }
@@ -130,4 +130,44 @@ fn write(line: &[u8]) -> bool {
 #[cfg(not(unix))]
 fn write(_: &[u8]) -> bool {
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Tick {
+        Tick::from_nanos(seconds * 1_000_000_000)
+    }
+
+    fn line(order: u64, subject: &'static str, thread: &str) -> Line {
+        let (thread, elapsed) = (Name::from_bytes(thread.as_bytes()), Duration::from_secs(1));
+        Line { order, said: false, id: IncidentId(7), kind: IncidentKind::Blocked, subject, thread, elapsed, at: at(100) }
+    }
+
+    #[test]
+    fn a_line_says_what_where_and_how_long_by_now() {
+        let text = |line: Line| line.text(Duration::from_secs(10), at(110));
+        let begins = |line: Line, beginning: &str| assert!(text(line).as_str().starts_with(beginning), "{beginning}");
+        begins(
+            line(1, "api::fetch", "worker (tid 9)"),
+            "backstop: #7 blocked: `api::fetch` on the thread worker (tid 9), 11.0 s by now; no report",
+        );
+        begins(
+            line(1, "api::fetch", ""),
+            "backstop: #7 blocked: `api::fetch`, 11.0 s by now; no report yet: the reporter has not come forward for 10.0 s",
+        );
+        let long = text(line(1, Box::leak("x".repeat(1000).into_boxed_str()), &"y".repeat(1000)));
+        assert!(long.as_str().ends_with("is stuck\n"), "names are cut, the sentence is not: {}", long.as_str());
+    }
+
+    #[test]
+    fn what_the_reporter_is_through_with_is_not_waited_for() {
+        let mut waiting = Waiting { lines: (1..=3).map(|order| line(order, "api::fetch", "")).collect(), last: 5, more: 2 };
+        let left = |waiting: &mut Waiting, heard| {
+            waiting.forget(heard);
+            (waiting.lines.len(), waiting.more)
+        };
+        assert_eq!([0, 2, 4, 5].map(|heard| left(&mut waiting, heard)), [(3, 2), (1, 2), (0, 2), (0, 0)]);
+    }
 }

@@ -45,3 +45,13 @@ pub(super) fn give_back(sheet: Sheet) {
     // One too many was not from here.
     let _ = stock().back.try_send(sheet);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_set_aside_is_less_than_a_megabyte() {
+        assert!(SHEETS * size_of::<Option<Sighting>>() < 1 << 20, "{} bytes each", size_of::<Option<Sighting>>());
+    }
+}
