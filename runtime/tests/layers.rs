@@ -52,6 +52,14 @@ fn install() {
         [functions."layers.gives_its_seat_up"]
         concurrency = 1
         retry = { attempts = 2, initial = "1s", jitter = false }
+
+        [functions."layers.gives_up"]
+        retry = { attempts = 3, initial = "100ms", max = "100ms", jitter = false, on = ["rejected"] }
+
+        [functions."layers.silent_in_turn"]
+        timeout = "20s"
+        idle = "1s"
+        rate_limit = { permits = 1, per = "5s", wait = "10s" }
         "#,
     );
 }
@@ -158,6 +166,36 @@ async fn a_refusal_that_is_listed_is_tried_again_until_the_breaker_lets_it_in() 
     assert_eq!(waits_for_the_probe(&calls).await.unwrap(), 7);
     assert_eq!(calls.into_inner(), 2, "refused attempts never start");
     assert_eq!(before.elapsed().as_millis() / 100, 10);
+}
+
+#[timeout_async(name = "layers.gives_up", retry)]
+async fn gives_up() -> io::Result<()> {
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_is_refused_is_one_of_those_that_there_are() {
+    install();
+    backstop::fence("layers.gives_up");
+    let before = Instant::now();
+    let refused = gives_up().await.unwrap_err();
+    backstop::unfence("layers.gives_up");
+    assert_eq!(cause(&refused).kind(), TimeoutKind::Rejected(Rejection::Fenced));
+    assert_eq!((cause(&refused).attempt(), cause(&refused).attempts()), (3, 3));
+    assert_eq!(before.elapsed().as_millis() / 10, 20, "two pauses");
+}
+
+#[timeout_async(name = "layers.silent_in_turn")]
+async fn silent_in_turn() -> io::Result<()> {
+    sleep(Duration::from_millis(500)).await;
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_wait_for_ones_turn_is_no_silence_of_the_body() {
+    install();
+    let results = join_all([silent_in_turn(), silent_in_turn()]).await;
+    results.into_iter().for_each(|result| result.unwrap());
 }
 
 #[timeout_async(name = "layers.paced")]

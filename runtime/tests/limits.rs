@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use backstop::{Outcome, TimeoutError, TimeoutKind, timeout_async};
 use common::ended;
+use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep};
 
 /// An error of the user's own.
@@ -92,6 +93,24 @@ async fn an_inner_error_after_the_deadline_is_a_timeout_whose_source_is_that_err
         assert_eq!(error.source().expect("the body is heard a last time").to_string(), "Refused");
     }
     assert_eq!(ended("limits.fails_late", Outcome::Timeout), 1000);
+}
+
+#[timeout_async(millis = 50, name = "limits.heard")]
+async fn heard(answer: oneshot::Receiver<()>) -> Result<(), Failure> {
+    let _ = answer.await;
+    Err(Failure::Refused)
+}
+
+#[tokio::test]
+async fn what_a_body_says_at_its_deadline_is_heard_by_the_wall_clock_too() {
+    let (tell, answer) = oneshot::channel();
+    let call = tokio::spawn(heard(answer));
+    tokio::task::yield_now().await;
+    // Its deadline passes, and then its body has something to say, before it is polled again.
+    std::thread::sleep(Duration::from_millis(300));
+    tell.send(()).unwrap();
+    let error = timeout(call.await.unwrap().unwrap_err());
+    assert_eq!(error.source().expect("the body is heard a last time").to_string(), "Refused");
 }
 
 #[timeout_async(secs = 1, name = "limits.dropped")]
@@ -196,6 +215,27 @@ async fn a_body_may_tidy_up_until_its_grace_is_over() {
     let before = Instant::now();
     assert_eq!(tidies(Duration::from_secs(60)).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
     assert_eq!(before.elapsed().as_secs(), 10);
+}
+
+#[timeout_async(millis = 50, retry = 1, name = "limits.step")]
+async fn step() -> io::Result<()> {
+    std::future::pending().await
+}
+
+#[timeout_async(secs = 3600, grace_secs = 5, name = "limits.trains")]
+async fn trains() -> io::Result<&'static str> {
+    for _ in 0..3 {
+        tokio::select! {
+            () = backstop::cancelled() => return Ok("stopped"),
+            _ = step() => {}
+        }
+    }
+    Ok("trained")
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_limit_of_an_inner_call_does_not_ask_its_caller_to_stop() {
+    assert_eq!(trains().await.unwrap(), "trained");
 }
 
 #[tokio::test(start_paused = true)]

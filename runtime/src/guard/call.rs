@@ -115,7 +115,7 @@ impl Call {
         let (terms, limits) = self.terms_from(now);
         let terms = Arc::new(terms);
         if let Some(ticket) = &self.ticket {
-            ticket.record().limit(&limits, Some(Arc::clone(&terms)), (self.attempt > 1).then_some(now));
+            ticket.record().limit(&limits, Some(Arc::clone(&terms)), (now > self.started).then_some(now));
             self.due = limits.deadline.min(limits.warn).min(now.after(limits.idle));
             if self.clock == Clock::Wall {
                 ticket.expect(self.due);

@@ -122,9 +122,9 @@ impl Call {
         let grace_ends = now.after(self.policy.grace.value);
         self.ending = Some((expiry, grace_ends));
         self.alarm = (grace_ends > now).then(|| Box::new(watchdog::sleep_until(self.clock, grace_ends)));
-        if let Some(cancel) = self.terms.as_ref().and_then(|terms| terms.cancel.as_ref()) {
-            cancel.request();
-        }
+        // Without a grace it is the caller's, whose limit has not passed.
+        let own = self.terms.as_ref().and_then(|terms| terms.cancel.as_ref()).filter(|_| !self.policy.grace.value.is_zero());
+        own.into_iter().for_each(|cancel| cancel.request());
     }
 
     /// Does for a call by tokio's paused clock what the watchdog does for all others.

@@ -56,6 +56,8 @@ impl Call {
 
     /// The call is not let in.
     pub(super) fn refuse<R, S: Returns<R>>(&mut self, returns: S, by: Rejection) -> (R, Outcome) {
+        // An attempt that was not let in is one.
+        self.attempt += 1;
         observe::event(&Event::Rejected { site: self.site, by });
         let origin = match by {
             Rejection::Fenced => self.policy.fenced.origin.clone(),

@@ -20,17 +20,20 @@ use crate::watchdog::{self, Expiry};
 /// See the module.
 pub(super) struct Waiting(Ticket);
 
-/// Polls the body of the call of `record`; `Err`: the call must end.
+/// Polls the body of the call of `record`, once more where the call must end: what it has to say then is heard. `Err`: it has nothing to say.
 #[inline]
 pub(super) fn poll<F: Future>(record: &'static Record, body: Pin<&mut F>, cx: &mut task::Context<'_>) -> Poll<Result<F::Output, Expiry>> {
-    if let Some(expiry) = watchdog::expiry(record.flags()) {
-        return Poll::Ready(Err(expiry));
+    let expired = watchdog::expiry(record.flags());
+    match current::inside(record, now(), || body.poll(cx)) {
+        Poll::Ready(returned) => Poll::Ready(Ok(returned)),
+        Poll::Pending => match expired {
+            Some(expiry) => Poll::Ready(Err(expiry)),
+            None => {
+                record.wait(cx.waker());
+                Poll::Pending
+            }
+        },
     }
-    let polled = current::inside(record, now(), || body.poll(cx));
-    if polled.is_pending() {
-        record.wait(cx.waker());
-    }
-    polled.map(Ok)
 }
 
 impl Waiting {

@@ -43,17 +43,16 @@ pub(super) struct Stamp {
 }
 
 impl Watch {
-    /// The watch over the file in force; `None` where there is none.
+    /// The watch over the file in force, or over the one that is to be; `None` where no file was named.
     pub(crate) fn of_active() -> Option<Self> {
         Self::of(active::current().set())
     }
 
-    /// Watches the file that `set` was read from. The environment has its say in every reload.
+    /// Watches the file that `set` was read from, or should have been. The environment has its say in every reload.
     fn of(set: &PolicySet) -> Option<Self> {
-        set.stamp?;
         let path = set.path.as_deref()?.to_owned();
         let environment = set.environment.clone();
-        Some(Self { path, environment, next: Tick::default(), known: set.stamp, seen: set.stamp, missing: false })
+        Some(Self { path, environment, next: Tick::default(), known: set.stamp, seen: set.stamp, missing: set.stamp.is_none() })
     }
 
     /// Looks at the file, if it is time to, and puts its policies in force if it changed. Cheap when called more often.
@@ -182,6 +181,16 @@ mod tests {
         folder.write("[defaults]\ntimeout = \"2s\"\n");
         let mut watched = Watched(Watch::of(&set).unwrap(), Tick::default());
         assert_eq!(watched.look(5), [Ok(Some(2 * SECOND))]);
+    }
+
+    #[test]
+    fn a_file_that_was_named_and_comes_later_is_read() {
+        let folder = Folder::new("later");
+        let environment = Environment { config: Some(folder.file()), ..Environment::default() };
+        let mut watched = Watched(Watch::of(&PolicySet::without_file(environment)).unwrap(), Tick::default());
+        assert!(watched.look(3).is_empty());
+        folder.write("[defaults]\ntimeout = \"2s\"\n");
+        assert_eq!(watched.look(3), [Ok(Some(2 * SECOND))]);
     }
 
     const SECOND: Duration = Duration::from_secs(1);
