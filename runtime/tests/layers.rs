@@ -176,10 +176,10 @@ async fn gives_up() -> io::Result<()> {
 #[tokio::test(start_paused = true)]
 async fn an_attempt_that_is_refused_is_one_of_those_that_there_are() {
     install();
-    backstop::fence("layers.gives_up");
+    backstop::fence("layers.gives_up").unwrap();
     let before = Instant::now();
     let refused = gives_up().await.unwrap_err();
-    backstop::unfence("layers.gives_up");
+    backstop::unfence("layers.gives_up").unwrap();
     assert_eq!(cause(&refused).kind(), TimeoutKind::Rejected(Rejection::Fenced));
     assert_eq!((cause(&refused).attempt(), cause(&refused).attempts()), (3, 3));
     assert_eq!(before.elapsed().as_millis() / 10, 20, "two pauses");
