@@ -65,7 +65,7 @@ fn results_stay_on_the_cpu_where_the_attribute_says_so() {
 
 #[safe_mps_op]
 fn bits(x: &Tensor) -> Result<Tensor, TchError> {
-    x.f_abs()?;
+    let _ = x.f_abs()?;
     x.f_view_dtype(Kind::Int)
 }
 
