@@ -84,16 +84,38 @@ impl Write for Log {
     }
 }
 
+/// What is logged meanwhile.
+fn logged<R>(work: impl FnOnce() -> R) -> (R, String) {
+    let written = Arc::new(Mutex::new(Vec::new()));
+    let log = Arc::clone(&written);
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || Log(Arc::clone(&log))).finish();
+    let returned = tracing::subscriber::with_default(subscriber, work);
+    let text = String::from_utf8(written.lock().unwrap().clone()).unwrap();
+    (returned, text)
+}
+
+#[safe_mps_op]
+fn tagged(x: &Tensor) -> Result<(Tensor, &'static str), TchError> {
+    Ok((x.f_abs()?, "abs"))
+}
+
+#[test]
+fn a_result_that_hides_its_tensors_stays_on_the_cpu_and_that_is_said() {
+    let Ok(orders) = Orders::take() else { return };
+    let x = Tensor::from_slice(&[-1.0_f32]).to_device(Device::Mps);
+    orders.unimplemented("aten::abs").unwrap();
+    let (tagged, text) = logged(|| tagged(&x).unwrap());
+    assert_eq!((f64::try_from(&tagged.0).unwrap(), tagged.0.device()), (1.0, Device::Cpu));
+    assert!(text.contains("part of the result stays on the CPU function=\"device_hidden::tagged\""), "{text}");
+    assert!(text.contains("does not show its tensors: derive `backstop::Migrate` for it"), "{text}");
+}
+
 #[test]
 fn the_log_names_the_argument_too() {
     let Ok(orders) = Orders::take() else { return };
     let net = sequence(&VarStore::new(Device::Mps));
     orders.unimplemented("aten::abs").unwrap();
-    let written = Arc::new(Mutex::new(Vec::new()));
-    let log = Arc::clone(&written);
-    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || Log(Arc::clone(&log))).finish();
-    let _ = tracing::subscriber::with_default(subscriber, || alone(&net));
-    let text = String::from_utf8(written.lock().unwrap().clone()).unwrap();
+    let (_, text) = logged(|| alone(&net));
     assert!(text.contains("ERROR backstop::device: device fault: handed to the caller"), "{text}");
     assert!(text.contains("function=\"device_hidden::alone\" device=\"mps\" class=\"unsupported_op\""), "{text}");
     assert!(text.contains("why=\"`net` (`tch::nn::sequential::Sequential`) hides its tensors"), "{text}");

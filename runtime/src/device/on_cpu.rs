@@ -134,10 +134,16 @@ impl<'c, A: Arguments, R> OnCpu<'c, A, R> {
         };
         returns.tensors.visit_mut(&mut returned, &mut VisitorMut::new(&mut home));
         if let Some(error) = kept {
-            let text = torch::text(&error);
-            observe::event(&Event::ResultKept { site: self.call.site, device: &self.call.device(), reason: without_frames(&text) });
+            self.result_kept(without_frames(&torch::text(&error)));
+        }
+        if let Some(ty) = returns.tensors.hidden().filter(|_| send) {
+            self.result_kept(&format!("`{ty}` does not show its tensors: derive `backstop::Migrate` for it"));
         }
         returned
+    }
+
+    fn result_kept(&self, reason: &str) {
+        observe::event(&Event::ResultKept { site: self.call.site, device: &self.call.device(), reason });
     }
 
     /// Both attempts failed: the first error, with the second after it.

@@ -111,6 +111,11 @@ pub(super) fn may_step<A: Arguments>(arguments: &A) -> bool {
     found
 }
 
+/// The name of a type that surely holds tensors.
+pub(super) fn hides_tensors(ty: &'static str) -> Option<&'static str> {
+    (holds(ty) == Holds::Surely).then_some(ty)
+}
+
 /// What the name of a type says: tensors and modules of tch behind something that does not show them, and all that is no type of the
 /// standard library.
 fn holds(ty: &str) -> Holds {

@@ -1,12 +1,14 @@
 //! What a function returns: where its errors and its tensors are. Chosen by the expansion, by method resolution as in
 //! [`argument`](super::argument).
 
+use std::any::type_name;
 use std::error::Error;
 use std::marker::PhantomData;
 use std::ops::Deref;
 
 use super::classify::{self, Fault};
 use super::migrate::{Migrate, VisitorMut};
+use super::opaque;
 use super::torch::{self, TchError};
 
 /// The return type of a function: `(&&&&ResultOf::<R>::new()).errors()`.
@@ -195,6 +197,11 @@ impl AsError for dyn Error + Send + Sync {
 pub trait Tensors<R>: Copy {
     /// Shows them.
     fn visit_mut(self, returned: &mut R, visitor: &mut VisitorMut<'_>);
+
+    /// The type's name, where it surely holds tensors and does not show them.
+    fn hidden(self) -> Option<&'static str> {
+        None
+    }
 }
 
 /// A result that says where its tensors are.
@@ -213,6 +220,10 @@ impl<R: Migrate> Tensors<R> for Shown {
 
 impl<R> Tensors<R> for Hidden {
     fn visit_mut(self, _: &mut R, _: &mut VisitorMut<'_>) {}
+
+    fn hidden(self) -> Option<&'static str> {
+        opaque::hides_tensors(type_name::<R>())
+    }
 }
 
 macro_rules! choices {
