@@ -1,7 +1,9 @@
 //! The time within a few milliseconds, for the price of a load.
 //!
 //! While calls come in numbers, the watchdog keeps this time. A call that begins and ends within one of its ticks need not read the clock.
-//! Nobody may conclude from it that something is *over*: what began at a tick may have begun up to [`longest_gap`] later.
+//! Nobody may conclude from it that something is *over*: what began at a tick may have begun up to [`gap_after`] later.
+
+mod gaps;
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::*, fence};
@@ -9,6 +11,7 @@ use std::thread::Thread;
 use std::time::Duration;
 
 use crate::clock::Tick;
+use gaps::Gaps;
 
 /// How often the time is kept.
 pub(crate) const TICK: Duration = Duration::from_millis(4);
@@ -21,7 +24,9 @@ pub(crate) const FAR: u64 = 1_000_000_000;
 const WANTED: u32 = 64;
 
 static NOW: Alone = Alone(AtomicU64::new(0));
-static LONGEST_GAP: AtomicU64 = AtomicU64::new(TICK.as_nanos() as u64);
+/// When the keeper set it last: what is [advanced](advance) belongs to the same gap.
+static KEPT: AtomicU64 = AtomicU64::new(0);
+static GAPS: Gaps = Gaps::new();
 static MISSED: AtomicU32 = AtomicU32::new(0);
 
 /// The thread that keeps the time, and when it looks next.
@@ -38,9 +43,9 @@ pub(crate) fn now() -> u64 {
     NOW.0.load(Acquire)
 }
 
-/// The longest time between two ticks so far, in nanoseconds.
-pub(crate) fn longest_gap() -> u64 {
-    LONGEST_GAP.load(Relaxed)
+/// How much later than at this tick something may have begun that began at it, in nanoseconds.
+pub(crate) fn gap_after(tick: u64) -> u64 {
+    GAPS.after(tick)
 }
 
 /// Notes that the time was needed and not kept; when that has happened often enough, it is kept.
@@ -97,12 +102,14 @@ pub(crate) fn need() -> Need {
 /// It is `now`. For the keeper alone.
 pub(crate) fn keep(now: Tick) {
     widen(now);
+    KEPT.store(now.as_nanos(), Relaxed);
     NOW.0.fetch_max(now.as_nanos(), Release);
 }
 
 /// Nobody keeps the time from here on.
 pub(crate) fn rest(now: Tick) {
     widen(now);
+    KEPT.store(0, Relaxed);
     NOW.0.store(0, Release);
 }
 
@@ -112,8 +119,8 @@ pub(crate) fn advance() {
 }
 
 fn widen(now: Tick) {
-    let before = NOW.0.load(Relaxed);
+    let before = KEPT.load(Relaxed);
     if before != 0 {
-        LONGEST_GAP.fetch_max(now.as_nanos().saturating_sub(before), Relaxed);
+        GAPS.note(before, now.as_nanos().saturating_sub(before));
     }
 }

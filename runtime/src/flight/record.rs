@@ -347,6 +347,6 @@ pub(super) fn limits(plan: &Plan, bits: u32, started: Tick) -> (Tick, Tick) {
 /// So many nanoseconds after the beginning of a call.
 #[inline]
 pub(super) fn after(nanos: u64, bits: u32, started: Tick) -> Tick {
-    let gap = if bits & COARSE != 0 { coarse::longest_gap() } else { 0 };
+    let gap = if bits & COARSE != 0 { coarse::gap_after(started.as_nanos()) } else { 0 };
     Tick::from_nanos(started.as_nanos().saturating_add(gap).saturating_add(nanos))
 }

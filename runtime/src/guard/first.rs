@@ -244,7 +244,7 @@ fn ended(shown: &Shown, slot: &'static Slot, now: Tick, outcome: Outcome, elapse
 
 /// Whether the call's own deadline has surely passed.
 fn overdue(shown: &Shown, now: Tick) -> bool {
-    let gap = if shown.kind.bits() & COARSE == 0 { 0 } else { coarse::longest_gap() };
+    let gap = if shown.kind.bits() & COARSE == 0 { 0 } else { coarse::gap_after(shown.since) };
     let limit = shown.plan().map_or(u64::MAX, |plan| plan.limit);
     now.as_nanos() >= shown.since.saturating_add(gap).saturating_add(limit)
 }
