@@ -53,6 +53,8 @@ pub(super) struct Call {
     /// When the last attempt ended.
     pub(super) ended: Option<Tick>,
     pub(super) polling: bool,
+    /// How it ended, while the user's code makes the error that says so.
+    pub(super) judged: Option<Outcome>,
     settled: bool,
 }
 
@@ -99,6 +101,7 @@ impl Call {
             ending: None,
             ended: None,
             polling: false,
+            judged: None,
             settled: false,
         }
     }
@@ -174,8 +177,9 @@ impl Call {
 }
 
 impl Drop for Call {
-    /// Who drops a call before it is over cancels it; or its body has panicked.
+    /// Who drops a call before it is over cancels it; or its body has panicked, or what makes its error has.
     fn drop(&mut self) {
-        self.settle(if self.polling { Outcome::Panicked } else { Outcome::Cancelled });
+        let left = if self.polling { Outcome::Panicked } else { Outcome::Cancelled };
+        self.settle(self.judged.unwrap_or(left));
     }
 }

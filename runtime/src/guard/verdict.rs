@@ -21,7 +21,15 @@ impl Call {
     pub(super) fn conclude<R, S: Returns<R>>(&mut self, returns: S, end: End<R>) -> (R, Outcome) {
         let now = self.clock.now();
         self.ended = Some(now);
-        let (returned, outcome) = self.judge(returns, end, now);
+        let (overdue, outcome) = self.judge(&returns, &end, now);
+        // Known before the error is made: that is the user's code, which may panic.
+        self.judged = Some(outcome);
+        let returned = match end {
+            End::Refused(refusal) => returns.timed_out(self.injected(refusal, now)),
+            End::Expired(expiry) => returns.timed_out(self.error(expiry, now)),
+            End::Returned(returned) => judged(returns, returned, overdue, self.policy.on_late.value, |expiry| self.error(expiry, now)),
+        };
+        self.judged = None;
         // What the attempt held is free before the pause to the next one.
         (self.prelude, self.seat) = (None, None);
         if let Some(state) = self.state {
@@ -31,13 +39,14 @@ impl Call {
         (returned, outcome)
     }
 
-    fn judge<R, S: Returns<R>>(&self, returns: S, end: End<R>, now: Tick) -> (R, Outcome) {
+    fn judge<R, S: Returns<R>>(&self, returns: &S, end: &End<R>, now: Tick) -> (Option<Expiry>, Outcome) {
         match end {
-            End::Refused(refusal) => (returns.timed_out(self.injected(refusal, now)), Outcome::Error),
-            End::Expired(expiry) => (returns.timed_out(self.error(expiry, now)), outcome_of(expiry)),
+            End::Refused(_) => (None, Outcome::Error),
+            End::Expired(expiry) => (Some(*expiry), outcome_of(*expiry)),
             End::Returned(returned) => {
-                let overdue = self.overdue(now, !returns.failed(&returned));
-                judged(returns, returned, overdue, self.policy.on_late.value, |expiry| self.error(expiry, now))
+                let failed = returns.failed(returned);
+                let overdue = self.overdue(now, !failed);
+                (overdue, outcome(failed, overdue))
             }
         }
     }
@@ -66,7 +75,10 @@ impl Call {
             Rejection::Saturated => self.policy.concurrency.origin.clone(),
         };
         let error = self.fault(TimeoutKind::Rejected(by), origin, self.clock.now());
-        (returns.timed_out(error), Outcome::Rejected)
+        self.judged = Some(Outcome::Rejected);
+        let returned = returns.timed_out(error);
+        self.judged = None;
+        (returned, Outcome::Rejected)
     }
 
     #[cfg(feature = "inject")]
@@ -139,6 +151,16 @@ impl Call {
     }
 }
 
+/// How a call ended whose body returned. `overdue`: it should have ended before.
+pub(super) fn outcome(failed: bool, overdue: Option<Expiry>) -> Outcome {
+    match overdue {
+        None if failed => Outcome::Error,
+        None => Outcome::Ok,
+        Some(expiry) if failed => outcome_of(expiry),
+        Some(_) => Outcome::Late,
+    }
+}
+
 /// What the caller of a body that returned gets. `overdue`: the attempt should have ended before.
 pub(super) fn judged<R, S: Returns<R>>(
     returns: S,
@@ -146,16 +168,15 @@ pub(super) fn judged<R, S: Returns<R>>(
     overdue: Option<Expiry>,
     on_late: OnLate,
     error: impl FnOnce(Expiry) -> TimeoutError,
-) -> (R, Outcome) {
+) -> R {
     match overdue {
-        None if returns.failed(&returned) => (returned, Outcome::Error),
-        None => (returned, Outcome::Ok),
+        None => returned,
         Some(expiry) if returns.failed(&returned) => {
             let error = error(expiry).caused_by(returns.into_source(returned));
-            (returns.timed_out(error), outcome_of(expiry))
+            returns.timed_out(error)
         }
-        Some(_) if on_late == OnLate::Value => (returned, Outcome::Late),
-        Some(expiry) => (returns.timed_out(error(expiry).late()), Outcome::Late),
+        Some(_) if on_late == OnLate::Value => returned,
+        Some(expiry) => returns.timed_out(error(expiry).late()),
     }
 }
 

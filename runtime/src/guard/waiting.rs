@@ -82,13 +82,18 @@ impl Waiting {
             Ok(ref returned) => verdict::overdue(&self.0, now, !returns.failed(returned)),
             Err(expiry) => Some(expiry),
         };
-        let on_late = self.0.record().plan().map_or(OnLate::Value, |plan| plan.policy.on_late.value);
-        let (returned, outcome) = match ended {
-            Ok(returned) => verdict::judged(returns, returned, overdue, on_late, |_| self.error(now)),
-            Err(expiry) => (returns.timed_out(self.error(now)), outcome_of(expiry)),
-        };
-        self.count(outcome, now);
-        returned
+        // Counted first: what makes the error is the user's code, which may panic.
+        match ended {
+            Ok(returned) => {
+                let on_late = self.0.record().plan().map_or(OnLate::Value, |plan| plan.policy.on_late.value);
+                self.count(verdict::outcome(returns.failed(&returned), overdue), now);
+                verdict::judged(returns, returned, overdue, on_late, |_| self.error(now))
+            }
+            Err(expiry) => {
+                self.count(outcome_of(expiry), now);
+                returns.timed_out(self.error(now))
+            }
+        }
     }
 
     /// Counts the call, and tells its callers that it went well.
