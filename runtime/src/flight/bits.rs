@@ -13,7 +13,7 @@ pub(crate) const REPORTED: u32 = FIRST_FLAG << 3;
 /// Flags of a call that must end.
 pub(crate) const OVER: u32 = FIRED | SILENT;
 
-/// An earlier deadline of its caller applies, and the caller watches it.
+/// An earlier deadline of its caller applies while that caller runs, and the caller watches it.
 pub(crate) const INHERITED: u32 = FIRST_FLAG << 4;
 /// It began at a tick of the coarse time, or up to one later.
 pub(crate) const COARSE: u32 = FIRST_FLAG << 5;
@@ -27,3 +27,5 @@ pub(crate) const LINK: u32 = FIRST_FLAG << 8;
 pub(crate) const LAYERED: u32 = FIRST_FLAG << 9;
 /// A success is a sign of life of its callers.
 pub(crate) const BEATS: u32 = FIRST_FLAG << 10;
+/// Its own limit had passed when it was looked at, and the caller with the earlier one was gone.
+pub(crate) const ALONE: u32 = FIRST_FLAG << 11;

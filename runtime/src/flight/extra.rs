@@ -22,6 +22,8 @@ pub(crate) struct Limits {
     pub(crate) deadline: Tick,
     /// The deadline is the caller's: the caller reports it.
     pub(crate) inherited: bool,
+    /// See [`View::within`](super::View::within).
+    pub(crate) within: bool,
     pub(crate) warn: Tick,
     /// `NEVER` in nanoseconds: no idle limit.
     pub(crate) idle: Duration,
@@ -36,6 +38,7 @@ impl Limits {
     pub(crate) const NONE: Self = Self {
         deadline: Tick::NEVER,
         inherited: false,
+        within: false,
         warn: Tick::NEVER,
         idle: Duration::MAX,
         blocked_after: Duration::MAX,
@@ -64,6 +67,7 @@ pub(crate) struct Extra {
 
 const INHERITED: u32 = 1;
 const ONLY_REPORT: u32 = 2;
+const WITHIN: u32 = 4;
 
 static EXTRAS: Shelf<Extra> = Shelf::new();
 /// `tag << 32 | place`: the first free one; the tag changes with each take, so that one that came back meanwhile is noticed.
@@ -126,7 +130,8 @@ impl Extra {
     /// Sets the limits of the attempt that begins.
     pub(super) fn limit(&self, limits: &Limits) {
         let bit = |on: bool, bit: u32| if on { bit } else { 0 };
-        self.kind.store(bit(limits.inherited, INHERITED) | bit(limits.only_report, ONLY_REPORT), Relaxed);
+        let kind = bit(limits.inherited, INHERITED) | bit(limits.only_report, ONLY_REPORT) | bit(limits.within, WITHIN);
+        self.kind.store(kind, Relaxed);
         self.attempt.store(limits.attempt, Relaxed);
         self.warn.store(limits.warn.as_nanos(), Relaxed);
         self.idle.store(nanos(limits.idle), Relaxed);
@@ -139,6 +144,7 @@ impl Extra {
         Limits {
             deadline: Tick::from_nanos(self.deadline.load(Acquire)),
             inherited: kind & INHERITED != 0,
+            within: kind & WITHIN != 0,
             warn: Tick::from_nanos(self.warn.load(Relaxed)),
             idle: Duration::from_nanos(self.idle.load(Relaxed)),
             blocked_after: Duration::from_nanos(self.blocked_after.load(Relaxed)),
@@ -152,9 +158,9 @@ impl Extra {
         self.terms.store(Some(terms));
     }
 
-    /// Why the shown deadline is there.
+    /// Why the deadline is there at which the call is ended.
     pub(super) fn deadline_kind(&self) -> Option<TimeoutKind> {
-        self.terms.load().as_ref()?.deadline.as_ref().map(|deadline| deadline.kind)
+        self.terms.load().as_ref()?.watched.as_ref().map(|deadline| deadline.kind)
     }
 
     pub(super) fn terms(&self) -> Option<Arc<Terms>> {

@@ -34,7 +34,7 @@ mod tree;
 mod view;
 mod work;
 
-pub(crate) use bits::{BEATS, COARSE, FIRED, INHERITED, LAYERED, LINK, OVER, PAUSED, REPORTED, SILENT, WARNED};
+pub(crate) use bits::{ALONE, BEATS, COARSE, FIRED, INHERITED, LAYERED, LINK, OVER, PAUSED, REPORTED, SILENT, WARNED};
 pub(crate) use cancel::Cancel;
 pub(crate) use extra::Limits;
 pub(crate) use frame::{Kind, Shown};
@@ -46,7 +46,7 @@ pub(crate) use plan::{Plan, shortest};
 pub(crate) use polls::{Polled, poll_of, polls};
 pub(crate) use probe::Fate;
 pub(crate) use record::{Entry, Record};
-pub(crate) use register::{adopt, caller, register, terms};
+pub(crate) use register::{adopt, caller, has_caller, register, terms};
 pub(crate) use roll::Roll;
 pub use runtime::{GuardedPoll, RuntimeState, runtimes};
 pub(crate) use slot::Slot;

@@ -338,12 +338,6 @@ impl Record {
     }
 }
 
-/// When the plan's limits pass for a call that began then: its warning, and its deadline unless that is its caller's.
-pub(super) fn limits(plan: &Plan, bits: u32, started: Tick) -> (Tick, Tick) {
-    let warn = after(plan.warn, bits, started);
-    (warn, if bits & INHERITED != 0 { Tick::NEVER } else { after(plan.limit, bits, started) })
-}
-
 /// So many nanoseconds after the beginning of a call.
 #[inline]
 pub(super) fn after(nanos: u64, bits: u32, started: Tick) -> Tick {

@@ -1,5 +1,6 @@
 //! Gives calls their records: at the first time that they wait, and earlier where a call inside must name its caller.
 
+use std::iter::successors;
 use std::sync::Arc;
 use std::task::Waker;
 
@@ -8,9 +9,10 @@ use super::frame::Shown;
 use super::here::Inside;
 use super::id::CallId;
 use super::plan::Plan;
-use super::record::{Entry, after};
+use super::record::{Entry, Record, after};
 use super::table::{self, Ticket, running};
 use super::terms::Terms;
+use super::view::View;
 use crate::clock::Tick;
 
 /// The record of the call of this frame, which shows that it has none; `soonest` says when something is first due under a plan. `None` where
@@ -62,8 +64,17 @@ pub(crate) fn adopt(call: u64) -> Option<Ticket> {
 /// The terms of a running call, of the attempt that runs.
 pub(crate) fn terms(id: CallId) -> Option<Arc<Terms>> {
     let record = running(id)?;
-    record.shown().or_else(|| {
+    let Some(shown) = record.shown() else {
         let caller = record.parent().and_then(terms);
-        Some(Arc::new(Terms::plain(record.plan()?, record.started(), caller.as_deref())))
-    })
+        return Some(Arc::new(Terms::plain(record.plan()?, record.started(), caller.as_deref())));
+    };
+    let left = record.view().is_some_and(|view| view.within && !has_caller(&view));
+    Some(if left { Arc::new(shown.alone()) } else { shown })
+}
+
+/// Whether a caller still runs that ends before the call would: it ends the call by dropping it.
+pub(crate) fn has_caller(view: &View) -> bool {
+    let callers = successors(view.parent, |caller| running(*caller)?.parent());
+    let mut views = callers.map_while(running).filter_map(Record::view);
+    views.any(|caller| !caller.only_report && caller.deadline <= view.deadline)
 }

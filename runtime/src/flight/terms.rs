@@ -7,7 +7,7 @@ use super::cancel::Cancel;
 use super::plan::Plan;
 use crate::clock::{Clock, Tick};
 use crate::outcome::TimeoutKind;
-use crate::policy::{Origin, Policy};
+use crate::policy::{OnTimeout, Origin, Policy};
 use crate::site::Site;
 
 /// See the module.
@@ -17,6 +17,9 @@ pub(crate) struct Terms {
     pub(crate) attempts: u32,
     /// The deadline that applies: the call's own, or an earlier one of a caller.
     pub(crate) deadline: Option<Deadline>,
+    /// The one at which the call is ended from outside: its own. A caller with an earlier one ends it by dropping it, while that caller runs;
+    /// one that does not poll it cannot, so of a carried call it is the caller's.
+    pub(crate) watched: Option<Deadline>,
     /// The deadline that calls inside inherit: this call's, but not its own limit where the policy only reports it. Nobody ends this call
     /// then, so nobody would end them.
     pub(crate) heritable: Option<Deadline>,
@@ -33,16 +36,17 @@ impl Terms {
     pub(crate) fn plain(plan: &Plan, started: Tick, caller: Option<&Self>) -> Self {
         let own = Deadline::own(plan, started);
         let inherited = caller.and_then(|caller| caller.heritable.as_ref());
-        let deadline = match (own, inherited) {
-            (Some(own), Some(caller)) if own.at < caller.at => Some(own),
+        let deadline = match (&own, inherited) {
+            (Some(own), Some(caller)) if own.at < caller.at => Some(own.clone()),
             (_, Some(caller)) => Some(caller.inherited()),
-            (own, None) => own,
+            (own, None) => own.clone(),
         };
         Self {
             policy: Arc::clone(&plan.policy),
             attempts: 1,
             heritable: deadline.clone(),
             deadline,
+            watched: own,
             clock: Clock::Wall,
             cancel: caller.and_then(|caller| caller.cancel.clone()),
             beats: caller.is_some_and(|caller| caller.beats),
@@ -52,8 +56,16 @@ impl Terms {
 
     /// The deadline that a call inside compares its own with; 0 where it has more to look at than that.
     pub(crate) fn due(&self) -> u64 {
-        let simple = self.clock == Clock::Wall && !self.carried && !self.beats;
-        if simple { self.heritable.as_ref().map_or(u64::MAX, |deadline| deadline.at.as_nanos()) } else { 0 }
+        let at = |deadline: &Option<Deadline>| deadline.as_ref().map_or(Tick::NEVER, |deadline| deadline.at);
+        let due = at(&self.deadline);
+        let simple = self.clock == Clock::Wall && !self.carried && !self.beats && at(&self.watched) == due && at(&self.heritable) == due;
+        if simple { due.as_nanos() } else { 0 }
+    }
+
+    /// The same once no caller is there any more whose deadline is the earlier one.
+    pub(super) fn alone(&self) -> Self {
+        let heritable = self.watched.clone().filter(|_| self.policy.on_timeout.value != OnTimeout::Warn);
+        Self { deadline: self.watched.clone(), heritable, ..self.clone() }
     }
 }
 

@@ -81,11 +81,12 @@ impl Tree {
             children.entry(view.parent.filter(|parent| running.contains_key(parent))).or_default().push(at);
         }
         let mut tree = Self::default();
-        let mut open: Vec<(usize, usize)> = children.get(&None).into_iter().flatten().rev().map(|at| (*at, 0)).collect();
-        while let Some((at, depth)) = open.pop() {
+        let mut open: Vec<(usize, usize, Tick)> = children.get(&None).into_iter().flatten().rev().map(|at| (*at, 0, Tick::NEVER)).collect();
+        while let Some((at, depth, callers)) = open.pop() {
             let (id, record, view) = &views[at];
-            tree.calls.extend(Node::of(*id, *record, view, depth, &named, now));
-            open.extend(children.get(&Some(*id)).into_iter().flatten().rev().map(|child| (*child, depth + 1)));
+            let deadline = if view.within { view.deadline.min(callers) } else { view.deadline };
+            tree.calls.extend(Node::of(*id, *record, &View { deadline, ..*view }, depth, &named, now));
+            open.extend(children.get(&Some(*id)).into_iter().flatten().rev().map(|child| (*child, depth + 1, deadline)));
         }
         for at in 0..tree.calls.len() {
             tree.calls[at].current = tree.calls.get(at + 1).is_none_or(|next| next.depth <= tree.calls[at].depth);

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::bits::{ALARM, FIRED, LINK, PAUSED, REPORTED, SILENT, WARNED};
+use super::bits::{ALARM, ALONE, FIRED, INHERITED, LINK, PAUSED, REPORTED, SILENT, WARNED};
 use super::extra::Limits;
 use super::id::CallId;
 use super::plan::{Plan, nanos};
-use super::record::limits;
+use super::record::after;
 use crate::clock::Tick;
 use crate::site::Site;
 
@@ -33,7 +33,11 @@ pub(crate) struct View {
     pub(crate) thread: u32,
     pub(crate) beat: Tick,
     pub(crate) vouched_until: Tick,
+    /// The deadline is the caller's: the caller reports it.
     pub(crate) inherited: bool,
+    /// A caller has an earlier deadline than this one: while such a caller runs, it ends the call by dropping it. See
+    /// [`has_caller`](super::has_caller).
+    pub(crate) within: bool,
     pub(crate) only_report: bool,
     pub(crate) paused_clock: bool,
     pub(crate) alarm: bool,
@@ -58,14 +62,14 @@ impl Default for View {
     }
 }
 
-const FLAGS: u32 = FIRED | SILENT | WARNED | REPORTED;
+const FLAGS: u32 = FIRED | SILENT | WARNED | REPORTED | ALONE;
 
 impl View {
     /// Of a call without layers.
     pub(super) fn plain(plan: &'static Plan, bits: u32, started: Tick) -> Self {
-        let (warn, deadline) = limits(plan, bits, started);
+        let [deadline, warn] = [plan.limit, plan.warn].map(|nanos| after(nanos, bits, started));
         let blocked_after = plan.policy.blocked_after.value;
-        let limits = Limits { deadline, warn, blocked_after, inherited: deadline == Tick::NEVER, ..Limits::NONE };
+        let limits = Limits { deadline, warn, blocked_after, within: bits & INHERITED != 0, ..Limits::NONE };
         Self::layered(Some(plan), bits, started, &limits)
     }
 
@@ -89,6 +93,7 @@ impl View {
             beat: started,
             vouched_until: Tick::default(),
             inherited: limits.inherited,
+            within: limits.within,
             only_report: limits.only_report,
             paused_clock: bits & PAUSED != 0,
             alarm,

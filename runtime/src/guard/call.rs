@@ -131,24 +131,28 @@ impl Call {
     /// The terms of an attempt that begins now, and what the watchdog sees of them.
     fn terms_from(&self, now: Tick) -> (Terms, Limits) {
         let policy = self.policy;
-        let (deadline, inherited) = self.deadline(now);
+        let own = self.own_deadline(now);
+        let inherited = self.inherited().filter(|caller| own.as_ref().is_none_or(|own| caller.at <= own.at));
         // A caller that polls us ends us by dropping us: only where it does not is its deadline ours to watch.
-        let watched = deadline.as_ref().filter(|_| !inherited || self.caller.as_ref().is_some_and(|caller| caller.carried));
+        let carried = inherited.is_some() && self.caller.as_ref().is_some_and(|caller| caller.carried);
+        let watched = if carried { inherited.clone() } else { own.clone() };
         let limits = Limits {
-            deadline: watched.map_or(Tick::NEVER, |deadline| deadline.at),
-            inherited,
+            deadline: watched.as_ref().map_or(Tick::NEVER, |deadline| deadline.at),
+            inherited: carried,
+            within: inherited.is_some() && !carried,
             warn: Tick::from_nanos(now.as_nanos().saturating_add(self.plan.warn)),
             idle: policy.idle.value.unwrap_or(Duration::MAX),
             blocked_after: policy.blocked_after.value,
             only_report: policy.on_timeout.value == OnTimeout::Warn,
             attempt: self.attempt,
         };
-        let heritable = if inherited || !limits.only_report { deadline.clone() } else { self.inheritance().map(Deadline::inherited) };
+        let own_heritable = own.clone().filter(|_| !limits.only_report);
         let terms = Terms {
             policy: Arc::clone(policy),
             attempts: self.attempts,
-            deadline,
-            heritable,
+            heritable: inherited.clone().or(own_heritable).or_else(|| self.inherited()),
+            deadline: inherited.or(own),
+            watched,
             clock: self.clock,
             cancel: self.cancel(),
             beats: policy.idle.value.is_some() || self.caller.as_ref().is_some_and(|caller| caller.beats),

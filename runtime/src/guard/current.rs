@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::clock::{Clock, Tick};
 use crate::flight::{
-    self, CallId, Cancel, Entry, Handing, Inside, Kind, LAYERED, LINK, Limits, OVER, PAUSED, Record, Shown, Terms, Ticket,
+    self, CallId, Cancel, Entry, Handing, INHERITED, Inside, Kind, LAYERED, LINK, Limits, OVER, PAUSED, Record, Shown, Terms, Ticket,
 };
 use crate::watchdog;
 
@@ -64,8 +64,14 @@ pub(super) fn enter(record: &Record, since: u64) -> Option<Entered> {
     let here = flight::here()?;
     let state = record.state();
     let call = record.number(state);
-    // Of a call that must end the record says something else there.
-    let due = if state.bits() & OVER != 0 { 0 } else { record.due() };
+    let due = record.due();
+    // Of a call that must end the record says something else there; and an inherited deadline is known to apply where its caller polls the call.
+    let known = match state.bits() & (OVER | INHERITED) {
+        0 => true,
+        INHERITED => here.top().due() == due,
+        _ => false,
+    };
+    let due = if known { due } else { 0 };
     let shown = Shown { since, due, call, kind: Kind::new(record.plan_number(), state.bits()) };
     Some(Entered(here.enter(&shown)))
 }

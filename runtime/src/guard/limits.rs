@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::call::Call;
 use crate::clock::Tick;
-use crate::flight::{Cancel, Deadline};
+use crate::flight::{self, Cancel, Deadline};
 
 impl Call {
     /// When the whole call must be over; `NEVER` without a total limit.
@@ -12,20 +12,16 @@ impl Call {
         self.total.as_ref().map_or(Tick::NEVER, |total| total.at)
     }
 
-    /// The deadline of the attempt that begins, and whether it is the caller's: the earliest of its own, the whole call's and the caller's.
-    pub(super) fn deadline(&self, now: Tick) -> (Option<Deadline>, bool) {
-        let own = Deadline::own(self.plan, now);
-        let own = earlier(own, self.total.clone());
-        match (own, self.inheritance()) {
-            (Some(own), Some(caller)) if own.at < caller.at => (Some(own), false),
-            (_, Some(caller)) => (Some(caller.inherited()), true),
-            (own, None) => (own, false),
-        }
+    /// The attempt's own deadline: the earlier of its limit and that of the whole call.
+    pub(super) fn own_deadline(&self, now: Tick) -> Option<Deadline> {
+        earlier(Deadline::own(self.plan, now), self.total.clone())
     }
 
-    /// The deadline that the caller passes on.
-    pub(super) fn inheritance(&self) -> Option<&Deadline> {
-        self.caller.as_ref().filter(|_| self.policy.inherit.value).and_then(|caller| caller.heritable.as_ref())
+    /// The deadline that the caller passes on. One that is gone limits nothing but what was carried out of it.
+    pub(super) fn inherited(&self) -> Option<Deadline> {
+        let caller = self.caller.as_ref().filter(|_| self.policy.inherit.value)?;
+        let there = caller.carried || self.parent.and_then(flight::running).is_some();
+        caller.heritable.as_ref().filter(|_| there).map(Deadline::inherited)
     }
 
     /// A request to stop is only needed where there is a grace between it and the end.

@@ -119,7 +119,7 @@ impl Call {
 
     /// When no further attempt is worth beginning: the end of the whole call, or of its caller.
     fn end(&self) -> Tick {
-        self.inheritance().map_or(Tick::NEVER, |deadline| deadline.at).min(self.total_at())
+        self.inherited().map_or(Tick::NEVER, |deadline| deadline.at).min(self.total_at())
     }
 
     fn fault(&self, kind: TimeoutKind, set_by: Origin, now: Tick) -> TimeoutError {
@@ -137,7 +137,7 @@ impl Call {
     }
 
     fn error(&self, expiry: Expiry, now: Tick) -> TimeoutError {
-        let deadline = self.terms.as_ref().and_then(|terms| terms.deadline.clone());
+        let deadline = self.terms.as_ref().and_then(|terms| terms.watched.clone());
         let incident = self.ticket.as_ref().map_or(0, |ticket| ticket.record().incident());
         let (function, kind, limit, set_by) = match (expiry, deadline) {
             (Expiry::Limit, Some(deadline)) => (deadline.site.name(), deadline.kind, deadline.limit, deadline.set_by),

@@ -32,7 +32,7 @@ pub(super) fn late(id: CallId, view: &View, now: Tick) -> Sighting {
 
 fn limit_in_words(seen: &Sighting) -> Finding {
     let terms = terms(seen);
-    let deadline = terms.as_ref().and_then(|terms| terms.deadline.as_ref());
+    let deadline = terms.as_ref().and_then(|terms| terms.watched.as_ref());
     let limit = deadline.map(|deadline| (deadline.limit, deadline.set_by.clone()));
     // An attempt after the first began later than its call.
     let since = deadline.map(|deadline| deadline.at.before(deadline.limit));

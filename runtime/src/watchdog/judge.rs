@@ -1,7 +1,12 @@
 //! What is due for a call: pure functions of what is known of it and the time.
 
+use std::time::Duration;
+
 use crate::clock::Tick;
 use crate::flight::{FIRED, REPORTED, SILENT, View, WARNED};
+
+/// How long a caller has for dropping the calls that it ends, until they are looked at again.
+const AGAIN: Duration = Duration::from_millis(10);
 
 /// Why a call must end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,13 +52,19 @@ pub(crate) fn due(view: &View, now: Tick) -> Due {
     Due { expired, report: passed && view.only_report && !up(REPORTED), slow: now >= view.warn && !passed && !over && !up(WARNED) }
 }
 
+/// Whether the call's own limit has passed after that of a caller, which ends it by dropping it if it still runs.
+pub(crate) fn waits_for_caller(view: &View, now: Tick) -> bool {
+    view.within && now >= view.deadline
+}
+
 /// When something can become due for this call, if nothing happens.
 pub(crate) fn next(view: &View, now: Tick) -> Tick {
     let over = view.flags & (FIRED | SILENT) != 0;
     if over {
         return Tick::NEVER;
     }
-    let later = [view.deadline, view.warn, view.silent_at()].into_iter().filter(|at| *at > now);
+    let again = if waits_for_caller(view, now) { now.after(AGAIN) } else { Tick::NEVER };
+    let later = [view.deadline, view.warn, view.silent_at(), again].into_iter().filter(|at| *at > now);
     later.min().unwrap_or(Tick::NEVER)
 }
 
@@ -109,6 +120,14 @@ mod tests {
         let vouched = View { vouched_until: at(105), ..silent };
         assert_eq!(due(&vouched, at(107)).expired, None);
         assert_eq!(next(&vouched, at(107)), at(108));
+    }
+
+    #[test]
+    fn a_call_that_its_caller_ends_is_looked_at_again() {
+        let within = View { within: true, ..call() };
+        assert_eq!(next(&within, at(106)), at(110));
+        assert!(!waits_for_caller(&within, at(109)) && waits_for_caller(&within, at(110)));
+        assert_eq!(next(&within, at(110)), at(110).after(AGAIN));
     }
 
     #[test]

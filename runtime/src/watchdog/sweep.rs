@@ -6,7 +6,7 @@ use super::found::{Ending, Found, Report};
 use super::judge::{self, Due, Expiry};
 use super::unrecorded;
 use crate::clock::Tick;
-use crate::flight::{self, CallId, Chunk, FIRED, Group, REPORTED, Record, SILENT, View, WARNED, chunks};
+use crate::flight::{self, ALONE, CallId, Chunk, FIRED, Group, REPORTED, Record, SILENT, View, WARNED, chunks};
 use crate::incident::{self, Occasion, Sighting};
 
 /// What the watchdog remembers from one look to the next.
@@ -81,9 +81,15 @@ fn visit(found: &mut Found, id: CallId, record: &'static Record, view: &View, no
         // Whoever lives by tokio's paused clock is woken by it.
         () if view.paused_clock || view.link => return Tick::NEVER,
         () if view.alarm => sound(record, view, now),
+        () if judge::waits_for_caller(view, now) && is_left_to_caller(record, view) => {}
         () => _ = expire_as(finding::limit, found, id, record, view, now),
     }
     judge::next(view, now)
+}
+
+/// Whether the caller ends the call. One that is gone may be dropping it just now, so it is looked for twice.
+fn is_left_to_caller(record: &Record, view: &View) -> bool {
+    flight::has_caller(view) || record.raise(view.generation, ALONE)
 }
 
 fn sound(record: &'static Record, view: &View, now: Tick) {
@@ -112,6 +118,8 @@ pub(crate) fn came_back(id: CallId, record: &'static Record, view: &View, now: T
 
 fn alone(limit: Report, id: CallId, record: &'static Record, view: &View, now: Tick) -> Option<Expiry> {
     let mut found = Found::default();
+    let left = judge::waits_for_caller(view, now) && flight::has_caller(view);
+    let view = &View { deadline: if left { Tick::NEVER } else { view.deadline }, ..*view };
     let expiry = expire_as(limit, &mut found, id, record, view, now);
     found.report();
     expiry

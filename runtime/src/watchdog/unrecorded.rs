@@ -12,7 +12,9 @@ use crate::observe;
 pub(super) fn look(polled: &Polled, now: Tick) {
     let flags = polled.noted();
     let view = View { flags, ..polled.view };
-    let Due { expired, slow, .. } = judge::due(&view, now);
+    // The caller is in its poll just as well: it ends the call, where its deadline is the earlier one.
+    let deadline = if view.within { Tick::NEVER } else { view.deadline };
+    let Due { expired, slow, .. } = judge::due(&View { deadline, ..view }, now);
     if let (true, Some(site)) = (slow, view.site) {
         observe::event(&Event::Slow { site, elapsed: now.since(view.started), limit: view.deadline.since(view.started), more: 0 });
         polled.note(flags | WARNED, 0);
