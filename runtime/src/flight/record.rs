@@ -265,6 +265,12 @@ impl Record {
         extra.limit(limits);
     }
 
+    /// The attempt that runs is not over: the flags that say so were meant for the one before.
+    pub(crate) fn acquit(&self, terms: &Terms) {
+        self.life.lower(OVER);
+        self.due.store(terms.due(), Relaxed);
+    }
+
     /// The terms of the attempt that runs, where they are not simply those of its plan.
     pub(crate) fn shown(&self) -> Option<Arc<Terms>> {
         self.with_extra(Extra::terms).flatten()

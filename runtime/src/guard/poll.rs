@@ -106,6 +106,7 @@ impl Call {
         self.follow_paused_clock(cx);
         if self.ending.is_none()
             && let Some(expiry) = watchdog::expiry(self.flags())
+            && !self.acquit(expiry)
         {
             self.request_stop(expiry);
         }
@@ -114,6 +115,21 @@ impl Call {
         }
         let (expiry, grace_ends) = self.ending?;
         (self.clock.now() >= grace_ends).then_some(expiry)
+    }
+
+    /// Takes down a flag that the watchdog has raised for the attempt before, while this one began; whether it was one.
+    fn acquit(&self, expiry: Expiry) -> bool {
+        let (Some(ticket), Some(terms), true) = (&self.ticket, &self.terms, self.attempt > 1) else { return false };
+        let due = ticket.record().view().map_or(Tick::default(), |view| match expiry {
+            Expiry::Limit => view.deadline,
+            Expiry::Idle => view.silent_at(),
+        });
+        let early = self.clock.now() < due;
+        if early {
+            ticket.record().acquit(terms);
+            ticket.expect(self.due);
+        }
+        early
     }
 
     /// The limit has passed: the grace begins.
@@ -139,6 +155,36 @@ impl Call {
         alarm.reset(next);
         if Pin::new(&mut **alarm).poll(cx).is_ready() {
             cx.waker().wake_by_ref();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+    use std::pin::pin;
+    use std::task::{Context, Waker};
+
+    use crate::flight::{FIRED, OVER, SILENT};
+    use crate::guard::first;
+    use crate::site::Site;
+
+    static SITE: Site = Site::timeout_async("poll::again");
+
+    #[test]
+    fn what_the_watchdog_did_about_the_attempt_before_does_not_end_this_one() {
+        let mut call = first::begin_layered(&SITE).unwrap();
+        let (mut body, mut cx) = (pin!(pending::<()>()), Context::from_waker(Waker::noop()));
+        call.begin_attempt();
+        assert!(call.poll_attempt(body.as_mut(), &mut cx).is_pending());
+        call.begin_attempt();
+        let record = call.ticket.as_ref().unwrap().record();
+        let due = record.due();
+        for flag in [FIRED, SILENT] {
+            record.set_incident(&record.view().unwrap(), 7);
+            assert!(!record.ring(record.id().generation, flag, || ()));
+            assert!(call.poll_attempt(body.as_mut(), &mut cx).is_pending());
+            assert_eq!((call.flags() & OVER, record.due()), (0, due));
         }
     }
 }
