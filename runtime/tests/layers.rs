@@ -2,6 +2,8 @@
 
 mod common;
 
+use std::cell::RefCell;
+use std::future::Future;
 use std::io;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -56,6 +58,9 @@ fn install() {
         [functions."layers.gives_up"]
         retry = { attempts = 3, initial = "100ms", max = "100ms", jitter = false, on = ["rejected"] }
 
+        [functions."layers.notes_its_begin"]
+        retry = { attempts = 2, initial = "100ms", jitter = false }
+
         [functions."layers.silent_in_turn"]
         timeout = "20s"
         idle = "1s"
@@ -99,6 +104,20 @@ async fn five_retries_are_six_calls_and_the_bodys_own_error_comes_through() {
     assert_eq!(calls.into_inner(), 6);
     // 100, 200, 400, 800 and 1600 ms.
     assert_eq!(before.elapsed().as_millis() / 100, 31);
+}
+
+#[timeout_async(retry, name = "layers.notes_its_begin")]
+fn notes_its_begin(begins: &RefCell<Vec<(u128, bool)>>, before: Instant) -> impl Future<Output = io::Result<()>> {
+    begins.borrow_mut().push((before.elapsed().as_millis(), backstop::remaining().is_some()));
+    async { Err(io::ErrorKind::NotFound.into()) }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_function_does_before_it_returns_its_future_belongs_to_the_attempt() {
+    install();
+    let begins = RefCell::default();
+    assert_eq!(notes_its_begin(&begins, Instant::now()).await.unwrap_err().kind(), io::ErrorKind::NotFound);
+    assert_eq!(begins.into_inner(), [(0, true), (100, true)]);
 }
 
 #[timeout_async(name = "layers.hangs_unlisted", retry)]

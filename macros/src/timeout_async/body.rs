@@ -68,10 +68,12 @@ impl Call<'_> {
             }
             Form::Eager => {
                 let result = self.written_result();
-                match patterns.is_empty() {
+                let once = match patterns.is_empty() {
                     true => quote!(#krate::private::once(move || #result #block)),
                     false => quote!(#krate::private::once(move || #result { #patterns #block })),
-                }
+                };
+                // What comes before the future belongs to the attempt: it waits for its turn, and its limit runs.
+                if self.arguments.needs_names() { quote!(async move { #once.await }) } else { once }
             }
         };
         if values.is_empty() { future } else { quote!({ #values #future }) }
