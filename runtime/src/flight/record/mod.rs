@@ -1,7 +1,8 @@
 //! One running call, as plain atomics: written by the call, read by the watchdog, locked by nobody. One cache line; what only some calls
 //! need stands in an [`Extra`].
 
-use std::sync::Arc;
+mod more;
+
 use std::sync::atomic::Ordering::*;
 use std::task::Waker;
 
@@ -11,12 +12,9 @@ use super::id::CallId;
 use super::life::{Life, Rung, State};
 use super::plan::Plan;
 use super::sync::{AtomicU32, AtomicU64};
-use super::terms::Terms;
 use super::view::View;
 use crate::clock::{Clock, Tick};
 use crate::coarse;
-use crate::outcome::TimeoutKind;
-use crate::text::Text;
 
 /// What is known about a call when it takes a record.
 #[derive(Clone, Copy, Debug, Default)]
@@ -25,7 +23,7 @@ pub(crate) struct Entry {
     pub(crate) plan: u32,
     pub(crate) parent: Option<CallId>,
     pub(crate) started: Tick,
-    /// What [`Terms::due`] says.
+    /// What [`Terms::due`](super::terms::Terms::due) says.
     pub(crate) due: u64,
     /// The kind of call: bits from [`INHERITED`] on.
     pub(crate) bits: u32,
@@ -41,7 +39,7 @@ pub(crate) struct Record {
     /// The place of its extra; 0 without one.
     extra: AtomicU32,
     started: AtomicU64,
-    /// What [`Terms::due`] says; once the call must end, the number of the incident that reports it.
+    /// What [`Terms::due`](super::terms::Terms::due) says. once the call must end, the number of the incident that reports it.
     due: AtomicU64,
     /// The call that this one was made in; of a free record the next free one.
     parent: AtomicU64,
@@ -210,85 +208,6 @@ impl Record {
     /// The clock that the call lives by.
     pub(crate) fn clock(&self) -> Clock {
         if self.flags() & PAUSED != 0 { Clock::Paused } else { Clock::Wall }
-    }
-
-    /// What only some calls have; `None` where there are no more.
-    pub(crate) fn extra(&self) -> Option<&'static Extra> {
-        Extra::at(self.extra.load(Acquire)).or_else(|| self.borrow())
-    }
-
-    #[cold]
-    fn borrow(&self) -> Option<&'static Extra> {
-        let extra = Extra::take()?;
-        match self.extra.compare_exchange(0, extra.place(), AcqRel, Acquire) {
-            Ok(_) => Some(extra),
-            Err(present) => {
-                extra.give_back();
-                Extra::at(present)
-            }
-        }
-    }
-
-    /// A sign of life: the silence begins anew.
-    pub(crate) fn beat(&self) {
-        if let Some(extra) = self.extra() {
-            extra.beat(self.clock().now());
-        }
-    }
-
-    /// A hold ends, which is a sign of life: the silence may be too long earlier than the hold has let it seem.
-    pub(crate) fn release(&self, place: usize) {
-        if let Some(extra) = self.extra() {
-            extra.release(place);
-            extra.beat(self.clock().now());
-        }
-        if let Some(view) = self.view().filter(|view| view.idle != u64::MAX && !view.paused_clock) {
-            super::table::expect(self, view.silent_at(), true);
-        }
-    }
-
-    fn with_extra<R>(&self, read: impl FnOnce(&'static Extra) -> R) -> Option<R> {
-        Extra::at(self.extra.load(Acquire)).map(read)
-    }
-
-    /// Begins an attempt with limits of its own. `again`: after another one, whose flags are taken down.
-    pub(crate) fn limit(&self, limits: &Limits, terms: Option<Arc<Terms>>, again: Option<Tick>) {
-        let Some(extra) = self.extra() else { return };
-        if let Some(now) = again {
-            self.life.lower(OVER | WARNED | REPORTED);
-            extra.restart_silence(now);
-        }
-        if let Some(terms) = terms {
-            self.due.store(terms.due(), Relaxed);
-            extra.show(terms);
-        }
-        extra.limit(limits);
-    }
-
-    /// The attempt that runs is not over: the flags that say so were meant for the one before.
-    pub(crate) fn acquit(&self, terms: &Terms) {
-        self.life.lower(OVER);
-        self.due.store(terms.due(), Relaxed);
-    }
-
-    /// The terms of the attempt that runs, where they are not simply those of its plan.
-    pub(crate) fn shown(&self) -> Option<Arc<Terms>> {
-        self.with_extra(Extra::terms).flatten()
-    }
-
-    /// What `beat_with` said last, as much as fits.
-    pub(crate) fn said<const N: usize>(&self) -> Text<N> {
-        self.with_extra(Extra::said).unwrap_or(Text::EMPTY)
-    }
-
-    /// Why the deadline of the attempt that runs is there, where it is not simply that of its plan.
-    pub(crate) fn deadline_kind(&self) -> Option<TimeoutKind> {
-        self.with_extra(Extra::deadline_kind).flatten()
-    }
-
-    /// What `beat_with` said last.
-    pub(crate) fn progress(&self) -> Option<String> {
-        self.with_extra(Extra::progress).flatten()
     }
 
     /// The incident that reports the end of this call; 0 without one.
