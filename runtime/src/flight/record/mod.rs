@@ -39,7 +39,7 @@ pub(crate) struct Record {
     /// The place of its extra; 0 without one.
     extra: AtomicU32,
     started: AtomicU64,
-    /// What [`Terms::due`](super::terms::Terms::due) says. once the call must end, the number of the incident that reports it.
+    /// What [`Terms::due`](super::terms::Terms::due) says; once the call must end, the number of the incident that reports it.
     due: AtomicU64,
     /// The call that this one was made in; of a free record the next free one.
     parent: AtomicU64,
