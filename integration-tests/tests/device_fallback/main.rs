@@ -5,6 +5,7 @@ mod network;
 mod results;
 mod rollback;
 mod routes;
+mod steps;
 
 use backstop::safe_mps_op;
 use sim_mps::Orders;

@@ -6,10 +6,11 @@ use super::call::Call;
 use super::classify::{self, Class, Fault};
 use super::failure::{Failure, amend, said};
 use super::migrate::{Seen, Visitor};
+use super::opaque::{self, Holds};
 use super::result::Errors;
 use super::survey::Change;
 use super::torch::{self, TchError};
-use super::{opaque, report, routes};
+use super::{report, routes};
 
 /// What follows the first attempt.
 pub(super) enum Judged<R> {
@@ -92,7 +93,7 @@ impl Call {
             let _ = self.survey.restore(arguments);
             return Some(why);
         }
-        if self.survey.is_copied() && self.survey.is_trained(arguments) && opaque::may_step(arguments) {
+        if self.survey.is_copied() && self.survey.is_trained(arguments) && opaque::optimizer(arguments) != Holds::Never {
             let weights = if self.survey.restore(arguments).is_ok() { "; the weights are as before the call" } else { "" };
             return Some(format!(
                 "an optimizer may have stepped before the fault, and its moments cannot be put back{weights}: step outside of this function"

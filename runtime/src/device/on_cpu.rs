@@ -20,7 +20,7 @@ use crate::observe;
 impl Call {
     fn migrate<A: Arguments>(&self, arguments: &A) -> Result<Migration, TchError> {
         let chosen = |tensor: &Tensor| torch::accelerator(tensor).is_some();
-        Migration::new(self.survey.origin, Device::Cpu, chosen, |visitor| arguments.visit(visitor))
+        Migration::new(self.survey.origin, Device::Cpu, opaque::optimizer(arguments), chosen, |visitor| arguments.visit(visitor))
     }
 
     /// The copies failed.
@@ -102,7 +102,9 @@ impl<'c, A: Arguments, R> OnCpu<'c, A, R> {
         let failed = said(returns.errors, &ended.result).map(Cow::into_owned);
         match (ended.result, self.first.take(), failed) {
             (_, Some(first), Some(second)) => self.both(returns.errors, first, &second),
-            (result, None, Some(second)) if mixed(&second).is_some() => self.misrouted(returns.errors, result, &second),
+            (result, None, Some(second)) if mixed(&second).is_some() || self.migration.is_outrun() => {
+                self.misrouted(returns.errors, result, &second)
+            }
             (Ok(returned), first, _) => {
                 first.iter().for_each(|first| self.call.cpu_answered(first));
                 self.bring_home(returns, returned, first)
@@ -148,22 +150,33 @@ impl<'c, A: Arguments, R> OnCpu<'c, A, R> {
 
     /// Both attempts failed: the first error, with the second after it.
     fn both<E: Errors<R>>(&mut self, errors: E, first: Failure<R>, second: &str) -> R {
-        self.undo();
         let site = self.call.site;
-        let left_behind = mixed(second).map(|_| format!("; {}", self.left_behind())).unwrap_or_default();
-        let second = format!("{}{left_behind}", without_frames(second));
+        let why = self.outrun().or_else(|| mixed(second).map(|_| self.left_behind()));
+        self.undo();
+        let second = format!("{}{}", without_frames(second), why.map(|why| format!("; {why}")).unwrap_or_default());
         report::refused(site, &self.call.device(), &first.fault, &format!("the CPU failed too: {second}"));
         amend(errors, first.result, &format!("\n\nbackstop: `{}` failed on the CPU too: {second}", site.name()))
     }
 
-    /// Earlier calls sent this one here, or a policy, and it meets a tensor that was left on the device: the next one is sent there.
+    /// Earlier calls sent this one here, or a policy, and it cannot run here: the next one is sent to the device.
     fn misrouted<E: Errors<R>>(&mut self, errors: E, result: std::thread::Result<R>, text: &str) -> R {
-        self.undo();
         let site = self.call.site;
+        let why = self.outrun().unwrap_or_else(|| self.left_behind());
+        self.undo();
         self.call.routes.succeeded(|| self.call.signature(self.arguments));
-        let why = self.left_behind();
         mixed(text).iter().for_each(|fault| report::refused(site, &self.call.device(), fault, &why));
         amend(errors, result, &format!("\n\nbackstop: `{}` was sent to the CPU, and could not run there: {why}", site.name()))
+    }
+
+    /// What a step says that was taken before the attempt on the CPU failed.
+    fn outrun(&self) -> Option<String> {
+        let weights = if self.call.survey.is_copied() { ", while the weights are as before the call" } else { "" };
+        self.migration.is_outrun().then(|| {
+            format!(
+                "an optimizer has stepped on the device, and the copies on the CPU do not follow it{weights}: step once, after the last use of \
+                 the network, or outside of this function"
+            )
+        })
     }
 
     /// What mixed devices in the attempt on the CPU say about the arguments.

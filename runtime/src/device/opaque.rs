@@ -11,9 +11,9 @@ use super::{report, torch};
 use crate::policy;
 use crate::site::Site;
 
-/// Whether a type holds tensors that it does not show.
+/// Whether a type holds something that it does not show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Holds {
+pub(crate) enum Holds {
     Never,
     Perhaps,
     Surely,
@@ -98,14 +98,21 @@ pub(super) fn remedy<A: Arguments>(names: &[&str], arguments: &A) -> Option<Stri
     ))
 }
 
-/// Whether an optimizer may be reached: by an argument of that name, by a field that is skipped, or by what is lent by `&mut` and shows nothing.
-pub(super) fn may_step<A: Arguments>(arguments: &A) -> bool {
-    let is_optimizer = |ty: &str| ty.contains("Optimizer");
-    let mut found = false;
-    arguments.opaque(&mut |_, ty| found |= is_optimizer(ty) || ty.starts_with("&mut ") && holds(ty) == Holds::Perhaps);
+/// Whether an optimizer can be reached: surely by an argument or a skipped field of that name, perhaps by other fields that are skipped, and
+/// by what is lent by `&mut` and shows nothing.
+pub(super) fn optimizer<A: Arguments>(arguments: &A) -> Holds {
+    let may_hold = |ty: &str| match ty.contains("Optimizer") {
+        true => Holds::Surely,
+        false => holds(ty).min(Holds::Perhaps),
+    };
+    let mut found = Holds::Never;
+    arguments.opaque(&mut |_, ty| {
+        let lent = ty.starts_with("&mut ") && holds(ty) == Holds::Perhaps;
+        found = found.max(if lent || ty.contains("Optimizer") { may_hold(ty) } else { Holds::Never });
+    });
     arguments.visit(&mut Visitor::new(&mut |_, seen| {
         if let Seen::Skipped(ty) = seen {
-            found |= is_optimizer(ty) || holds(ty) != Holds::Never;
+            found = found.max(may_hold(ty));
         }
     }));
     found

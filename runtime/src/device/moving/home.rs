@@ -1,11 +1,28 @@
 //! The way home: changes of the copies into the originals, and results to where the caller expects them.
 
-use super::{Member, Migration, Moved};
+use super::{Holds, Member, Migration, Moved};
 use crate::device::torch::{self, Layout, TchError, Tensor};
 
 impl Migration {
+    /// Whether an optimizer has stepped since the copies were made; or more than once, where the arguments only may hide one: what is
+    /// computed after the first step is then not told from what is computed before.
+    pub(crate) fn is_outrun(&self) -> bool {
+        let hidden = |moved: &Moved| self.optimizer == Holds::Perhaps && torch::is_trained_leaf(&moved.original) && moved.changes() > 1;
+        self.moved.iter().any(|moved| moved.tied && moved.is_outrun() || hidden(moved))
+    }
+
     /// Copies every change of the copies into the originals, which keep identity, device and place in graphs.
+    ///
+    /// # Errors
+    ///
+    /// A tensor was changed on both sides, or the device failed.
     pub(crate) fn write_back(&self) -> Result<(), TchError> {
+        if self.moved.iter().any(|moved| moved.is_outrun() && moved.changed()) {
+            return Err(torch::error("a tensor was changed on the device and on the CPU".to_owned()));
+        }
+        if self.optimizer == Holds::Perhaps && self.is_outrun() {
+            return Err(torch::error("a parameter was changed on the device more than once".to_owned()));
+        }
         self.moved.iter().filter(|moved| moved.changed()).try_for_each(|moved| {
             if moved.original.size() == moved.copy.size() {
                 return torch::overwrite(&moved.original, &moved.copy);
@@ -58,8 +75,24 @@ impl Migration {
 }
 
 impl Moved {
+    /// How often the original was changed since the copy was made.
+    fn changes(&self) -> i64 {
+        torch::version(&self.original).zip(self.original_version).map_or(0, |(now, before)| now - before)
+    }
+
+    /// Whether the original was changed since the copy was made.
+    fn is_outrun(&self) -> bool {
+        self.changes() != 0 && (!self.tied || torch::to_device(&self.original, self.copy.device()).map_or(true, |now| self.differs(&now)))
+    }
+
+    /// Whether the copy was changed.
     fn changed(&self) -> bool {
-        let counted = torch::version(&self.copy) != self.version;
-        counted || self.pristine.as_ref().is_some_and(|pristine| !torch::same_values(pristine, &self.copy).unwrap_or(false))
+        let counted = !self.tied && torch::version(&self.copy) != self.version;
+        counted || self.differs(&self.copy)
+    }
+
+    /// Whether this differs from what the copy was, where that is known.
+    fn differs(&self, now: &Tensor) -> bool {
+        self.pristine.as_ref().is_some_and(|pristine| !torch::same_values(pristine, now).unwrap_or(false))
     }
 }

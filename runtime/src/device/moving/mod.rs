@@ -15,6 +15,7 @@ pub(crate) use exchange::{Exchange, Return};
 use stretch::{Member, extent, stretches};
 
 use super::migrate::{Moves, Visitor};
+use super::opaque::Holds;
 use super::torch::{self, Device, Layout, TchError, Tensor};
 
 /// All that one fallback has moved.
@@ -24,7 +25,14 @@ pub struct Migration {
     moved: Vec<Moved>,
     /// The storages that were on the target already: their tensors are passed as they are, and are no results to send home.
     untouched: Vec<usize>,
+    /// Whether an optimizer may change originals meanwhile, which the copies do not follow.
+    optimizer: Holds,
+    /// How copies of parameters are tied to their originals where an optimizer is at hand.
+    tie: Option<Tie>,
 }
+
+/// How libtorch makes a copy of a parameter that nobody can use once an optimizer has stepped on the original.
+type Tie = fn(&Tensor, &Tensor) -> Result<Tensor, TchError>;
 
 /// One moved tensor, or one stretch of memory that several tensors share.
 struct Moved {
@@ -38,7 +46,11 @@ struct Moved {
     /// The copy's storage, where a view of it is the same view of the original.
     copy_root: Option<usize>,
     version: Option<i64>,
-    /// What the copy was, where a change of it is not counted.
+    /// The original's, as the copy was made.
+    original_version: Option<i64>,
+    /// Whether the copy is tied to the original, so that a change of either counts for both.
+    tied: bool,
+    /// What the copy was, where a change of it is not counted, or not for itself.
     pristine: Option<Tensor>,
 }
 
@@ -47,7 +59,7 @@ const SPARSEST: i64 = 8;
 const SMALL: i64 = 4096;
 
 impl Migration {
-    /// Moves all tensors that `visit` shows and `chosen` takes from `origin` to `target`.
+    /// Moves all tensors that `visit` shows and `chosen` takes from `origin` to `target`. `optimizer`: whether one can be reached.
     ///
     /// # Errors
     ///
@@ -55,10 +67,11 @@ impl Migration {
     pub(crate) fn new(
         origin: Device,
         target: Device,
+        optimizer: Holds,
         chosen: impl Fn(&Tensor) -> bool,
         visit: impl FnOnce(&mut Visitor<'_>),
     ) -> Result<Self, TchError> {
-        let mut migration = Self { target, origin, moved: Vec::new(), untouched: Vec::new() };
+        let mut migration = Self { target, origin, moved: Vec::new(), untouched: Vec::new(), optimizer, tie: None };
         let mut members: Vec<Member> = Vec::new();
         visit(&mut Visitor::new(&mut |_, seen| {
             let Some((tensor, buffer)) = seen.tensor().filter(|(tensor, _)| tensor.defined()) else { return };
@@ -71,6 +84,11 @@ impl Migration {
                 None => members.push(Member::new(tensor, buffer)),
             }
         }));
+        if optimizer == Holds::Surely {
+            // A graph that was begun on the device would not survive that tying counts as a change.
+            let begun = members.iter().any(|member| member.tracked && !member.handle.is_leaf());
+            migration.tie = Some(if begun { torch::tied_once } else { torch::tied });
+        }
         let (single, shared): (Vec<_>, Vec<_>) = members.into_iter().partition(|member| member.tracked || member.layout.is_none());
         single.into_iter().try_for_each(|member| migration.move_alone(member))?;
         stretches(shared).into_iter().try_for_each(|stretch| migration.move_stretch(stretch))?;
@@ -97,13 +115,29 @@ impl Migration {
     }
 
     fn push(&mut self, original: Tensor, copy: Tensor, members: Vec<Member>, start: i64, flat: bool) -> Result<(), TchError> {
+        let tie = self.tie.filter(|_| torch::is_trained_leaf(&original) && torch::requires_grad(&copy));
         let uncounted = members.iter().any(Member::may_change_uncounted);
-        let pristine = if uncounted { Some(torch::duplicate(&copy)?) } else { None };
+        let (copy, pristine) = match tie {
+            Some(tie) => (tie(&copy, &original)?, Some(copy.f_detach()?)),
+            None if uncounted => (copy.shallow_clone(), Some(torch::duplicate(&copy)?)),
+            None => (copy, None),
+        };
         let lies_alike =
             |of: &Layout| flat || members.iter().all(|member| member.layout.as_ref().is_some_and(|own| own.stride == of.stride));
         let copy_root = Layout::of(&copy).filter(lies_alike).map(|layout| layout.root);
-        let version = torch::version(&copy);
-        self.moved.push(Moved { original, copy, members, start, flat, copy_root, version, pristine });
+        let (version, original_version) = (torch::version(&copy), torch::version(&original));
+        self.moved.push(Moved {
+            original,
+            copy,
+            members,
+            start,
+            flat,
+            copy_root,
+            version,
+            original_version,
+            tied: tie.is_some(),
+            pristine,
+        });
         Ok(())
     }
 

@@ -9,6 +9,7 @@ mod names;
 mod optimizer;
 mod raw;
 mod thread;
+mod tied;
 
 use std::error::Error;
 
@@ -19,6 +20,7 @@ pub(crate) use raw::{accelerator, identity, is_defined, requires_grad, version};
 pub use tch::nn::VarStore;
 pub use tch::{Device, Kind, TchError, Tensor};
 pub(crate) use thread::{Autocast, record_gradients, records_gradients, without_gradients};
+pub(crate) use tied::{tied, tied_once};
 
 /// The name of a device in events, metrics and messages.
 pub(crate) fn label(device: Device) -> String {
