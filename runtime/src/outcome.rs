@@ -88,8 +88,6 @@ pub enum Rejection {
     BreakerOpen,
     /// The rate limit had no permit within the policy's wait.
     RateLimited,
-    /// Too many calls ran at the same time until the limit passed.
-    Saturated,
 }
 
 /// A guarded call did not finish in time, or was not let in.
@@ -201,7 +199,6 @@ impl fmt::Display for TimeoutError {
             TimeoutKind::Rejected(Rejection::Fenced) => write!(f, "`{function}` was not called: it is fenced")?,
             TimeoutKind::Rejected(Rejection::BreakerOpen) => write!(f, "`{function}` was not called: its breaker is open")?,
             TimeoutKind::Rejected(Rejection::RateLimited) => write!(f, "`{function}` was not called: its rate limit is used up")?,
-            TimeoutKind::Rejected(Rejection::Saturated) => write!(f, "`{function}` was not called: too many calls are running")?,
         }
         if *kind == TimeoutKind::Injected {
             return write!(f, " (attempt {attempt} of {attempts})");

@@ -3,13 +3,15 @@
 mod common;
 
 use std::cell::RefCell;
+use std::error::Error;
 use std::future::Future;
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use backstop::{Outcome, Rejection, TimeoutError, TimeoutKind, timeout_async};
-use common::ended;
+use common::{Gate, ended};
 use tokio::time::{Instant, sleep};
 
 fn install() {
@@ -65,6 +67,14 @@ fn install() {
         timeout = "20s"
         idle = "1s"
         rate_limit = { permits = 1, per = "5s", wait = "10s" }
+
+        [functions."layers.carried"]
+        rate_limit = { permits = 1, per = "5s", wait = "10s" }
+
+        [functions."layers.blocks"]
+        timeout = "400ms"
+        concurrency = 1
+        breaker = { failures = 2, window = "60s", open = "60s" }
         "#,
     );
 }
@@ -271,6 +281,53 @@ async fn a_call_that_pauses_before_its_retry_holds_no_seat() {
     let results = join_all([gives_its_seat_up(true, now), gives_its_seat_up(false, now)]).await;
     let ends: Vec<_> = results.into_iter().map(Result::unwrap).collect();
     assert_eq!(ends, [10, 0]);
+}
+
+static BLOCKED: Gate = Gate::new();
+
+#[timeout_async(isolate, name = "layers.blocks")]
+async fn blocks(starts: Arc<AtomicU32>) -> io::Result<()> {
+    starts.fetch_add(1, Ordering::Relaxed);
+    BLOCKED.pass();
+    Ok(())
+}
+
+/// On the wall clock: a real thread is blocked.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_that_outlives_its_caller_keeps_its_seat_and_who_waits_for_it_is_no_failure() {
+    install();
+    let starts = Arc::new(AtomicU32::new(0));
+    for begun in [true, false, false] {
+        let error = blocks(Arc::clone(&starts)).await.unwrap_err();
+        assert_eq!((cause(&error).kind(), cause(&error).source().is_none()), (TimeoutKind::Limit, begun), "{error}");
+        let why = cause(&error).source().map(ToString::to_string);
+        assert!(why.is_none_or(|why| why.contains("concurrency = 1")));
+    }
+    assert_eq!(starts.load(Ordering::Relaxed), 1);
+    BLOCKED.open();
+    let before = Instant::now();
+    while blocks(Arc::clone(&starts)).await.is_err_and(|error| cause(&error).source().is_some()) {
+        assert!(before.elapsed() < Duration::from_secs(60), "its seat is free again");
+    }
+    assert_eq!(ended("layers.blocks", Outcome::Rejected), 0, "one failure opens no breaker");
+}
+
+#[timeout_async(name = "layers.carried")]
+async fn carried() -> io::Result<()> {
+    Ok(())
+}
+
+#[timeout_async(secs = 1, name = "layers.hands_over")]
+async fn hands_over() -> io::Result<io::Error> {
+    let [first, second] = [(); 2].map(|()| tokio::spawn(backstop::carry(carried())));
+    first.await??;
+    Ok(second.await?.unwrap_err())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_turn_that_comes_after_the_deadline_of_the_caller_is_none() {
+    install();
+    assert_eq!(cause(&hands_over().await.unwrap()).kind(), TimeoutKind::Rejected(Rejection::RateLimited));
 }
 
 /// Polls all of them in turn, and gives their results in order.

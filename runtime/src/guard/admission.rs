@@ -1,5 +1,7 @@
 //! What stands between a call and its body: breaker and rate limit before an attempt begins, bulkhead and injected faults inside its limit.
 
+use std::error::Error;
+use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -20,8 +22,11 @@ type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 /// Whether an attempt may begin; made only where the policy has a layer to ask.
 pub(super) type Admission = Boxed<Result<Option<Permit<'static>>, Rejection>>;
 
-/// What happens inside the limit before the body runs; made only where there is something to wait for.
-pub(super) type Prelude = Boxed<Result<Option<Seat>, Refusal>>;
+/// The wait for a seat in the bulkhead, inside the limit; made only where there is one.
+pub(super) type Line = Boxed<Option<Seat>>;
+
+/// A fault before the body runs, inside the limit; made only where one is injected.
+pub(super) type Fault = Boxed<Result<(), Refusal>>;
 
 /// Why a body did not run although its attempt had begun.
 #[cfg(feature = "inject")]
@@ -37,56 +42,62 @@ impl Call {
             return Poll::Ready(Err(Rejection::Fenced));
         }
         let Some(state) = self.state else { return Poll::Ready(Ok(())) };
-        let total = self.total_at();
+        let end = self.end();
         let (site, policy, clock) = (self.site, self.policy, self.clock);
-        let admission = self.admission.get_or_insert_with(|| Box::pin(admit(site, policy, state, clock, total)));
+        let admission = self.admission.get_or_insert_with(|| Box::pin(admit(site, policy, state, clock, end)));
         let admitted = std::task::ready!(admission.as_mut().poll(cx));
         self.admission = None;
         Poll::Ready(admitted.map(|permit| self.permit = permit))
     }
 
-    /// What the attempt that begins has to pass before its body.
-    pub(super) fn prelude(&self) -> Option<Prelude> {
-        let bulkhead = self.state.filter(|_| self.policy.concurrency.value.is_some());
-        #[cfg(feature = "inject")]
-        let fault = crate::inject::before(self.site);
-        #[cfg(not(feature = "inject"))]
-        let fault = None::<std::convert::Infallible>;
-        if bulkhead.is_none() && fault.is_none() {
-            return None;
-        }
-        let (site, policy, clock) = (self.site, self.policy, self.clock);
+    /// The line that the attempt that begins has to stand in.
+    pub(super) fn line(&self) -> Option<Line> {
+        let (site, policy, state) = (self.site, self.policy, self.state?);
+        policy.concurrency.value?;
         Some(Box::pin(async move {
-            let seat = match bulkhead {
-                Some(state) => {
-                    let _queued = Queued::begin(site);
-                    state.enter(policy).await
-                }
-                None => None,
-            };
-            #[cfg(feature = "inject")]
-            if let Some(fault) = fault {
-                fault.run(clock.now(), |until| watchdog::sleep_until(clock, until)).await?;
-            }
-            #[cfg(not(feature = "inject"))]
-            let _ = (clock, fault);
-            Ok(seat)
+            let _queued = Queued::begin(site);
+            state.enter(policy).await
         }))
     }
+
+    /// The fault that is injected into the attempt that begins.
+    #[cfg(feature = "inject")]
+    pub(super) fn injected_fault(&self) -> Option<Fault> {
+        let (fault, clock) = (crate::inject::before(self.site)?, self.clock);
+        Some(Box::pin(async move { fault.run(clock.now(), |until| watchdog::sleep_until(clock, until)).await }))
+    }
+
+    /// Without fault injection there is none.
+    #[cfg(not(feature = "inject"))]
+    pub(super) fn injected_fault(&self) -> Option<Fault> {
+        None
+    }
 }
+
+/// Why a body had not begun at the limit of its attempt: the source of that timeout.
+#[derive(Debug)]
+pub(super) struct InLine(pub(super) u32);
+
+impl fmt::Display for InLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "its body had not begun: at `concurrency = {}` it was still in line", self.0)
+    }
+}
+
+impl Error for InLine {}
 
 async fn admit(
     site: &'static Site,
     policy: &'static Policy,
     state: &'static State,
     clock: Clock,
-    total: Tick,
+    end: Tick,
 ) -> Result<Option<Permit<'static>>, Rejection> {
     let permit = state.breaker(site, policy, clock.now()).map_err(|_| Rejection::BreakerOpen)?;
     match state.rate(policy, clock.now()) {
         Turn::Ready => {}
-        // A turn that comes after the whole call's limit is none: better refused now than timed out then.
-        Turn::Wait(slot) if slot.at() < total => {
+        // A turn that comes after the end of the whole call is none: better refused now than timed out then.
+        Turn::Wait(slot) if slot.at() < end => {
             let _queued = Queued::begin(site);
             watchdog::sleep_until(clock, slot.at()).await;
             slot.take();

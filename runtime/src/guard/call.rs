@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::admission::{Admission, Prelude};
+use super::admission::{Admission, Fault, Line};
 use super::current;
 use super::idle;
 use crate::clock::{Clock, Tick};
@@ -39,7 +39,8 @@ pub(super) struct Call {
     pub(super) state: Option<&'static State>,
     pub(super) admission: Option<Admission>,
     pub(super) permit: Option<Permit<'static>>,
-    pub(super) prelude: Option<Prelude>,
+    pub(super) line: Option<Line>,
+    pub(super) injected: Option<Fault>,
     pub(super) seat: Option<Seat>,
     pub(super) pauses: Option<Backoff>,
     /// What the attempt that runs is under; `None` between attempts.
@@ -92,7 +93,8 @@ impl Call {
             state: resilience::of(site, policy),
             admission: None,
             permit: None,
-            prelude: None,
+            line: None,
+            injected: None,
             seat: None,
             pauses: policy.retry.value.as_ref().map(Backoff::new),
             terms: None,
@@ -125,7 +127,7 @@ impl Call {
             }
         }
         self.terms = Some(terms);
-        self.prelude = self.prelude();
+        (self.line, self.injected) = (self.line(), self.injected_fault());
     }
 
     /// The terms of an attempt that begins now, and what the watchdog sees of them.

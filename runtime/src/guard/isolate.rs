@@ -10,9 +10,10 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use super::faults::Faults;
-use super::{current, waiting};
+use super::{current, seats, waiting};
 use crate::clock::{Clock, Tick};
 use crate::flight::{self, Entry, LAYERED, Leaving, Limits, PAUSED, Plan, Ticket, Working};
+use crate::resilience::concurrency::Seat;
 use crate::site::Site;
 
 /// Runs `body` as a task of the tokio runtime that is current at the first poll; where there is none, in place.
@@ -50,7 +51,7 @@ where
         let fate = Arc::new(Fate::default());
         let ticket = ticket(self.site);
         fate.call.store(ticket.as_ref().map_or(0, |ticket| ticket.id().number()), Relaxed);
-        let task = Task { body, ticket, faults: Faults::here(), ended: Ended(Arc::clone(&fate)) };
+        let task = Task { body, ticket, _seat: seats::share(), faults: Faults::here(), ended: Ended(Arc::clone(&fate)) };
         Stage::Task(runtime.spawn(task), fate)
     }
 }
@@ -108,6 +109,8 @@ pin_project! {
     struct Task<F> {
         body: Pin<Box<F>>,
         ticket: Option<Ticket>,
+        // Taken until the body has come back, also where its caller has left it.
+        _seat: Option<Seat>,
         faults: Faults,
         ended: Ended,
     }

@@ -25,6 +25,7 @@ mod isolate;
 mod limits;
 mod poll;
 mod returned;
+mod seats;
 mod stage;
 mod verdict;
 mod waiting;

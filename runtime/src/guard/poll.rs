@@ -7,7 +7,7 @@ use super::admission::Refusal;
 use super::call::Call;
 use super::current;
 use super::returned::Returns;
-use super::waiting;
+use super::{seats, waiting};
 use crate::clock::{Clock, Tick};
 use crate::flight::OVER;
 use crate::watchdog::{self, Expiry};
@@ -48,7 +48,7 @@ impl Call {
     pub(super) fn poll_attempt<F: Future>(&mut self, body: Pin<&mut F>, cx: &mut task::Context<'_>) -> Poll<End<F::Output>> {
         let expired = self.expired(cx);
         // What the body has to say at its deadline is heard: its error is the source of the timeout. It begins nothing any more.
-        if let Some(expiry) = expired.filter(|_| self.prelude.is_some()) {
+        if let Some(expiry) = expired.filter(|_| self.line.is_some() || self.injected.is_some()) {
             return Poll::Ready(End::Expired(expiry));
         }
         let polled = self.poll_inside(body, cx);
@@ -80,13 +80,17 @@ impl Call {
 
     /// Polls the bulkhead and the injected fault, then the body.
     fn poll_body<F: Future>(&mut self, body: Pin<&mut F>, cx: &mut task::Context<'_>) -> Poll<End<F::Output>> {
-        if let Some(prelude) = &mut self.prelude {
-            match task::ready!(prelude.as_mut().poll(cx)) {
-                Ok(seat) => self.seat = seat,
-                Err(refusal) => return Poll::Ready(End::Refused(refusal)),
-            }
-            self.prelude = None;
+        if let Some(line) = &mut self.line {
+            self.seat = task::ready!(line.as_mut().poll(cx));
+            self.line = None;
         }
+        if let Some(fault) = &mut self.injected {
+            if let Err(refusal) = task::ready!(fault.as_mut().poll(cx)) {
+                return Poll::Ready(End::Refused(refusal));
+            }
+            self.injected = None;
+        }
+        let _lent = seats::lend(self.seat.as_ref());
         body.poll(cx).map(End::Returned)
     }
 

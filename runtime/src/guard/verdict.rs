@@ -1,8 +1,9 @@
 //! How an attempt ended, what follows from it, and the error that says so.
 
+use std::error::Error;
 use std::time::Duration;
 
-use super::admission::Refusal;
+use super::admission::{InLine, Refusal};
 use super::call::Call;
 use super::poll::End;
 use super::returned::Returns;
@@ -26,16 +27,18 @@ impl Call {
         self.judged = Some(outcome);
         let returned = match end {
             End::Refused(refusal) => returns.timed_out(self.injected(refusal, now)),
-            End::Expired(expiry) => returns.timed_out(self.error(expiry, now)),
+            End::Expired(expiry) => returns.timed_out(self.error(expiry, now).caused_by(self.in_line())),
             End::Returned(returned) => judged(returns, returned, overdue, self.policy.on_late.value, |expiry| self.error(expiry, now)),
         };
         self.judged = None;
-        // What the attempt held is free before the pause to the next one.
-        (self.prelude, self.seat) = (None, None);
+        // What a body that never began would have done nobody knows: the breaker is told nothing.
+        let permit = self.permit.take().filter(|_| self.line.is_none());
         if let Some(state) = self.state {
             let succeeded = matches!(outcome, Outcome::Ok | Outcome::Late);
-            state.settle(self.site, self.policy, self.permit.take(), succeeded, now);
+            state.settle(self.site, self.policy, permit, succeeded, now);
         }
+        // What the attempt held is free before the pause to the next one.
+        (self.line, self.injected, self.seat) = (None, None, None);
         (returned, outcome)
     }
 
@@ -63,6 +66,12 @@ impl Call {
         overdue(ticket, now, well)
     }
 
+    /// That the attempt has not come to its body yet.
+    fn in_line(&self) -> Option<Box<dyn Error + Send + Sync>> {
+        self.line.as_ref()?;
+        Some(Box::new(InLine(self.policy.concurrency.value?)))
+    }
+
     /// The call is not let in.
     pub(super) fn refuse<R, S: Returns<R>>(&mut self, returns: S, by: Rejection) -> (R, Outcome) {
         // An attempt that was not let in is one.
@@ -72,7 +81,6 @@ impl Call {
             Rejection::Fenced => self.policy.fenced.origin.clone(),
             Rejection::BreakerOpen => self.policy.breaker.origin.clone(),
             Rejection::RateLimited => self.policy.rate_limit.origin.clone(),
-            Rejection::Saturated => self.policy.concurrency.origin.clone(),
         };
         let error = self.fault(TimeoutKind::Rejected(by), origin, self.clock.now());
         self.judged = Some(Outcome::Rejected);
@@ -118,7 +126,7 @@ impl Call {
     }
 
     /// When no further attempt is worth beginning: the end of the whole call, or of its caller.
-    fn end(&self) -> Tick {
+    pub(super) fn end(&self) -> Tick {
         self.inherited().map_or(Tick::NEVER, |deadline| deadline.at).min(self.total_at())
     }
 

@@ -117,7 +117,6 @@ fn rejected(site: &Site, by: Rejection) {
         Rejection::Fenced => debug!(target: "backstop::call", function, by = "fence", "call refused"),
         Rejection::BreakerOpen => debug!(target: "backstop::call", function, by = "breaker", "call refused"),
         Rejection::RateLimited => warn!(target: "backstop::call", function, by = "rate_limit", "call refused"),
-        Rejection::Saturated => warn!(target: "backstop::call", function, by = "concurrency", "call refused"),
     }
 }
 

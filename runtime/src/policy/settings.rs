@@ -133,7 +133,7 @@ pub struct RetryOn {
     pub timeout: bool,
     /// The body's own `Err`.
     pub error: bool,
-    /// A refusal by the breaker, the rate limit or the bulkhead.
+    /// A refusal by the breaker or the rate limit.
     pub rejected: bool,
 }
 

@@ -20,11 +20,11 @@ struct Room {
     seats: Arc<Semaphore>,
 }
 
-/// A place in the bulkhead, free again when it is dropped.
-#[derive(Debug)]
+/// A place in the bulkhead, free again when the last of its clones is dropped.
+#[derive(Clone, Debug)]
 #[must_use = "a seat that is dropped is free again"]
 pub(crate) struct Seat {
-    _permit: Option<OwnedSemaphorePermit>,
+    _permit: Option<Arc<OwnedSemaphorePermit>>,
 }
 
 impl Bulkhead {
@@ -34,7 +34,7 @@ impl Bulkhead {
     /// Dropping the future leaves the line; a seat that was about to be given goes to the next. Needs no runtime.
     pub(crate) async fn enter(&self, size: u32) -> Seat {
         // The semaphore is never closed; if it were, nobody would be kept out.
-        Seat { _permit: self.seats(size).acquire_owned().await.ok() }
+        Seat { _permit: self.seats(size).acquire_owned().await.ok().map(Arc::new) }
     }
 
     fn seats(&self, size: u32) -> Arc<Semaphore> {
