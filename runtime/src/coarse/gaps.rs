@@ -10,11 +10,17 @@ const ORDINARY: u64 = 100_000_000;
 /// So many of the longest gaps are remembered each for itself: a freeze concerns what began in it, and makes nothing else late.
 const LONG: usize = 16;
 
+/// So many nanoseconds share a note of what else was longest in them, and so many such notes are kept: for what began more than an hour ago,
+/// the longest of all is near enough.
+const SPAN: u64 = 64_000_000_000;
+const SPANS: usize = 64;
+
 /// See the module.
 pub(super) struct Gaps {
-    /// The longest one but for those below.
-    ordinary: AtomicU64,
     long: [Gap; LONG],
+    spans: [Span; SPANS],
+    /// The longest one but for those that are long.
+    ordinary: AtomicU64,
 }
 
 /// From this tick on the time stood still for so long; a length of 0: none.
@@ -23,33 +29,78 @@ struct Gap {
     length: AtomicU64,
 }
 
+/// The longest gap in the span of this number but for those that are long.
+struct Span {
+    number: AtomicU64,
+    longest: AtomicU64,
+}
+
 impl Gaps {
     pub(super) const fn new() -> Self {
-        let ordinary = AtomicU64::new(TICK.as_nanos() as u64);
-        Self { ordinary, long: [const { Gap { tick: AtomicU64::new(0), length: AtomicU64::new(0) } }; LONG] }
+        Self {
+            long: [const { Gap { tick: AtomicU64::new(0), length: AtomicU64::new(0) } }; LONG],
+            spans: [const { Span { number: AtomicU64::new(0), longest: AtomicU64::new(0) } }; SPANS],
+            ordinary: AtomicU64::new(TICK.as_nanos() as u64),
+        }
     }
 
     /// The time stood still for `length` from `tick` on. For the keeper alone.
     pub(super) fn note(&self, tick: u64, length: u64) {
-        if length <= ORDINARY {
-            self.ordinary.fetch_max(length, Relaxed);
-            return;
-        }
-        let shortest = self.long.iter().min_by_key(|gap| gap.length.load(Relaxed));
+        let shortest = self.long.iter().min_by_key(|gap| gap.length.load(Relaxed)).filter(|_| length > ORDINARY);
         let Some(shortest) = shortest.filter(|gap| gap.length.load(Relaxed) < length) else {
-            self.ordinary.fetch_max(length, Relaxed);
-            return;
+            return self.widen(tick, length);
         };
         // Who no longer finds the gap finds its length here: nothing that began in it ends early.
-        self.ordinary.fetch_max(shortest.length.load(Relaxed), Relaxed);
+        match shortest.length.load(Relaxed) {
+            0 => {}
+            length => self.widen(shortest.tick.load(Relaxed), length),
+        }
         shortest.set(tick, length);
+    }
+
+    fn widen(&self, tick: u64, length: u64) {
+        self.ordinary.fetch_max(length, Relaxed);
+        // Time that was advanced within the gap may be in the next span.
+        for number in span(tick)..=span(tick.saturating_add(length)) {
+            self.spans[number as usize % SPANS].widen(number, length);
+        }
     }
 
     /// How long the time stood still from `tick` on, at most.
     pub(super) fn after(&self, tick: u64) -> u64 {
         let long = self.long.iter().filter_map(|gap| gap.after(tick)).max();
         // Read last: what was found in none of them is in here by now.
-        long.unwrap_or(0).max(self.ordinary.load(Relaxed))
+        let number = span(tick);
+        let longest = self.spans[number as usize % SPANS].longest(number);
+        long.unwrap_or(0).max(longest.unwrap_or_else(|| self.ordinary.load(Relaxed)))
+    }
+}
+
+/// The number of the span that this tick lies in, from 1.
+fn span(tick: u64) -> u64 {
+    tick / SPAN + 1
+}
+
+impl Span {
+    fn widen(&self, number: u64, length: u64) {
+        match self.number.load(Relaxed) {
+            present if present == number => _ = self.longest.fetch_max(length, Relaxed),
+            // A gap that was long until now may be older than what stands here.
+            present if present > number => {}
+            _ => {
+                self.number.store(0, Relaxed);
+                fence(Release);
+                self.longest.store(length.max(TICK.as_nanos() as u64), Relaxed);
+                self.number.store(number, Release);
+            }
+        }
+    }
+
+    fn longest(&self, number: u64) -> Option<u64> {
+        let before = self.number.load(Acquire);
+        let longest = self.longest.load(Relaxed);
+        fence(Acquire);
+        (before == number && self.number.load(Relaxed) == number).then_some(longest)
     }
 }
 
@@ -89,11 +140,14 @@ mod tests {
     }
 
     #[test]
-    fn short_gaps_concern_everybody() {
+    fn short_gaps_concern_what_began_in_the_same_minute() {
         let gaps = Gaps::new();
         gaps.note(SECOND, 30 * MILLIS);
         gaps.note(2 * SECOND, 5 * MILLIS);
-        assert_eq!(gaps.after(9 * SECOND), 30 * MILLIS);
+        gaps.note(100 * SECOND, 5 * MILLIS);
+        assert_eq!([9, 99].map(|second| gaps.after(second * SECOND)), [30 * MILLIS, 5 * MILLIS]);
+        (1..=100).for_each(|span| gaps.note(span * SPAN, 4 * MILLIS));
+        assert_eq!([9, 90 * 64].map(|second| gaps.after(second * SECOND)), [30 * MILLIS, 4 * MILLIS], "nobody knows of the first any more");
     }
 
     #[test]
@@ -106,6 +160,7 @@ mod tests {
         assert!(long.iter().all(|(tick, length)| gaps.after(*tick) >= *length));
         gaps.note(5_000 * SECOND, 600 * SECOND);
         assert_eq!(gaps.after(5_000 * SECOND), 600 * SECOND);
-        assert!(gaps.after(6_000 * SECOND) <= 201 * MILLIS, "the longest are remembered each for itself");
+        gaps.note(6_000 * SECOND, 4 * MILLIS);
+        assert_eq!(gaps.after(6_000 * SECOND), 4 * MILLIS, "what was long makes nothing late that began much later");
     }
 }
