@@ -1,8 +1,10 @@
 //! `#[safe_mps_op]` where an argument hides its tensors: they cannot move, and the fault says which argument it is and what to pass instead.
 #![cfg(not(feature = "disable-decorators"))]
 
+use std::cell::RefCell;
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
 use backstop::safe_mps_op;
@@ -108,6 +110,27 @@ fn a_result_that_hides_its_tensors_stays_on_the_cpu_and_that_is_said() {
     assert_eq!((f64::try_from(&tagged.0).unwrap(), tagged.0.device()), (1.0, Device::Cpu));
     assert!(text.contains("part of the result stays on the CPU function=\"device_hidden::tagged\""), "{text}");
     assert!(text.contains("does not show its tensors: derive `backstop::Migrate` for it"), "{text}");
+}
+
+thread_local! {
+    static CACHE: RefCell<Vec<Rc<Tensor>>> = const { RefCell::new(Vec::new()) };
+}
+
+#[safe_mps_op]
+fn cached(x: &Tensor) -> Result<Rc<Tensor>, TchError> {
+    let y = Rc::new(x.f_abs()?);
+    CACHE.with_borrow_mut(|cache| cache.push(Rc::clone(&y)));
+    Ok(y)
+}
+
+#[test]
+fn what_is_held_elsewhere_stays_on_the_cpu_and_that_is_said() {
+    let Ok(orders) = Orders::take() else { return };
+    orders.unimplemented("aten::abs").unwrap();
+    let (y, text) = logged(|| cached(&on_mps(&[-2.0])).unwrap());
+    assert_eq!((f64::try_from(&*y).unwrap(), y.device()), (2.0, Device::Cpu));
+    assert!(text.contains("part of the result stays on the CPU function=\"device_hidden::cached\""), "{text}");
+    assert!(text.contains("behind an `Arc` or `Rc` that is held elsewhere, too"), "{text}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! `#[safe_mps_op]` on the simulated device: what falls back, what does not, and what is left behind.
 #![cfg(not(feature = "disable-decorators"))]
 
+mod made;
 mod network;
 mod results;
 mod rollback;

@@ -137,3 +137,46 @@ fn statistics_in_plain_tensors_are_put_back_although_nobody_counts_them() {
     let _ = normed(&x, &mean, &var).unwrap();
     assert_eq!(values(&mean), [1.0, 1.5], "moved half of the way, once");
 }
+
+#[safe_mps_op(snapshot)]
+fn seen_wide(row: &mut Tensor, wide: &Tensor, x: &Tensor) -> Result<Tensor, TchError> {
+    let _ = row.f_add_(x)?;
+    wide.f_sum(Kind::Float)?.f_add(&x.f_abs()?)
+}
+
+#[test]
+fn an_expanded_view_of_what_was_written_is_rolled_back_with_it() {
+    let Ok(orders) = Orders::take() else { return };
+    let (mut row, x) = (on_mps(&[1.0]), on_mps(&[-3.0]));
+    let wide = row.expand([100, 1], false);
+    orders.unimplemented("aten::abs").unwrap();
+    assert_eq!(values(&seen_wide(&mut row, &wide, &x).unwrap()), [-197.0]);
+    assert_eq!(values(&row), [-2.0]);
+}
+
+#[safe_mps_op]
+fn two_written(one: &mut Tensor, other: &mut Tensor, x: &Tensor) -> Result<(), TchError> {
+    let _ = x.f_abs()?;
+    let _ = one.f_add_(x)?;
+    let _ = other.f_add_(x)?;
+    Ok(())
+}
+
+#[test]
+fn wherever_the_way_home_is_cut_off_all_is_written_or_nothing() {
+    let Ok(orders) = Orders::take() else { return };
+    let mut refused = 0;
+    for k in 1..40 {
+        let (mut one, mut other, x) = (on_mps(&[1.0]), on_mps(&[2.0]), on_mps(&[3.0]));
+        orders.unimplemented("aten::abs").unwrap();
+        orders.fail_at(k, &sim_mps::text::backend_internal());
+        let expected = match two_written(&mut one, &mut other, &x) {
+            Ok(()) => (vec![4.0], vec![5.0]),
+            Err(_) => (vec![1.0], vec![2.0]),
+        };
+        orders.reset();
+        refused += usize::from(expected.0 == [1.0]);
+        assert_eq!((values(&one), values(&other)), expected, "cut off at operator {k}");
+    }
+    assert!(refused > 3, "{refused}");
+}

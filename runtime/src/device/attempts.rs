@@ -130,10 +130,13 @@ where
 
     /// Ends the call with its value (`Break`), or asks for another attempt.
     pub fn settle(self, ended: Option<Ended<R>>) -> ControlFlow<R, Self> {
-        let Self { site, returns, stage, copies, counted } = self;
+        let Self { site, returns, stage, mut copies, counted } = self;
         let returned = match (stage, ended) {
             (Stage::Answered(returned, _), _) => returned,
-            (Stage::Cpu(there), Some(ended)) => there.settle(returns, ended),
+            (Stage::Cpu(there), Some(ended)) => {
+                drop(std::mem::take(&mut copies));
+                there.settle(returns, ended)
+            }
             (Stage::Plain(_), Some(ended)) => ended.value(),
             (Stage::Unseen(names, arguments), Some(ended)) => {
                 opaque::value(opaque::explain(site, names, returns.errors, ended.result, arguments))

@@ -145,6 +145,8 @@ where
         Ok(mut there) => {
             let mut copies = A::Copies::default();
             let ended = attempt::run(Place::Cpu, || body(there.lend(&mut copies)));
+            // What the result shares with them it has then to itself.
+            drop(copies);
             there.settle(returns, ended)
         }
         Err(unmoved) => unmoved.returned,

@@ -9,7 +9,7 @@ use super::call::Call;
 use super::classify::{self, Class, Fault, without_frames};
 use super::failure::{Failure, amend, fail, raise, said};
 use super::judge::unlock_stores;
-use super::migrate::{SeenMut, VisitorMut};
+use super::migrate::{Seen, SeenMut, Visitor, VisitorMut};
 use super::moving::{Exchange, Migration};
 use super::result::{Errors, Tensors};
 use super::torch::{self, Device, TchError, Tensor};
@@ -117,6 +117,9 @@ impl<'c, A: Arguments, R> OnCpu<'c, A, R> {
     }
 
     fn bring_home<E: Errors<R>, T: Tensors<R>>(mut self, returns: Returns<E, T>, mut returned: R, first: Option<Failure<R>>) -> R {
+        let mut look = |seen: SeenMut<'_>| self.migration.look(&seen);
+        returns.tensors.visit_mut(&mut returned, &mut VisitorMut::new(&mut look));
+        self.arguments.visit_mut(&mut VisitorMut::new(&mut look));
         if let Err(error) = self.migration.write_back() {
             let text = format!("what the attempt on the CPU changed could not be written back: {}", torch::text(&error));
             return match first {
@@ -127,21 +130,34 @@ impl<'c, A: Arguments, R> OnCpu<'c, A, R> {
         if let Some(exchange) = self.exchange.take() {
             argument::put_back(self.arguments, exchange, &self.migration, true);
         }
+        self.result_home(returns, &mut returned);
+        returned
+    }
+
+    fn result_home<E: Errors<R>, T: Tensors<R>>(&self, returns: Returns<E, T>, returned: &mut R) {
         let send = !self.call.site.settings().result_on_cpu;
         let mut kept = None;
-        let mut home = |seen: SeenMut<'_>| {
-            if let SeenMut::Tensor(tensor) = seen {
-                kept = self.migration.home(tensor, send).err().or(kept.take());
-            }
-        };
-        returns.tensors.visit_mut(&mut returned, &mut VisitorMut::new(&mut home));
+        for stores in [true, false] {
+            let mut home = |seen: SeenMut<'_>| {
+                if matches!(seen, SeenMut::Store(_)) == stores {
+                    kept = self.migration.home(seen, send).err().or(kept.take());
+                }
+            };
+            returns.tensors.visit_mut(returned, &mut VisitorMut::new(&mut home));
+        }
+        let mut left = false;
+        let mut look = |seen: Seen<'_>, send| left |= seen.tensor().is_some_and(|(tensor, _)| self.migration.is_left(tensor, send));
+        returns.tensors.visit(returned, &mut Visitor::new(&mut |_, seen| look(seen, send && kept.is_none())));
+        self.arguments.visit(&mut Visitor::new(&mut |_, seen| look(seen, false)));
         if let Some(error) = kept {
             self.result_kept(without_frames(&torch::text(&error)));
+        }
+        if left {
+            self.result_kept("the body has put it behind an `Arc` or `Rc` that is held elsewhere, too: it holds copies");
         }
         if let Some(ty) = returns.tensors.hidden().filter(|_| send) {
             self.result_kept(&format!("`{ty}` does not show its tensors: derive `backstop::Migrate` for it"));
         }
-        returned
     }
 
     fn result_kept(&self, reason: &str) {

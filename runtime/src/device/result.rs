@@ -7,7 +7,7 @@ use std::marker::PhantomData;
 use std::ops::Deref;
 
 use super::classify::{self, Fault};
-use super::migrate::{Migrate, VisitorMut};
+use super::migrate::{Migrate, Visitor, VisitorMut};
 use super::opaque;
 use super::torch::{self, TchError};
 
@@ -196,6 +196,9 @@ impl AsError for dyn Error + Send + Sync {
 /// How the tensors of a result are found.
 pub trait Tensors<R>: Copy {
     /// Shows them.
+    fn visit(self, returned: &R, visitor: &mut Visitor<'_>);
+
+    /// Shows them to be replaced.
     fn visit_mut(self, returned: &mut R, visitor: &mut VisitorMut<'_>);
 
     /// The type's name, where it surely holds tensors and does not show them.
@@ -213,12 +216,18 @@ pub struct Shown;
 pub struct Hidden;
 
 impl<R: Migrate> Tensors<R> for Shown {
+    fn visit(self, returned: &R, visitor: &mut Visitor<'_>) {
+        returned.visit(visitor);
+    }
+
     fn visit_mut(self, returned: &mut R, visitor: &mut VisitorMut<'_>) {
         returned.visit_mut(visitor);
     }
 }
 
 impl<R> Tensors<R> for Hidden {
+    fn visit(self, _: &R, _: &mut Visitor<'_>) {}
+
     fn visit_mut(self, _: &mut R, _: &mut VisitorMut<'_>) {}
 
     fn hidden(self) -> Option<&'static str> {

@@ -40,19 +40,18 @@ impl Snapshot {
     /// # Errors
     ///
     /// A copy failed on the device, or the arguments hold other tensors than before, where no handle can be put back: more of them, or
-    /// fewer. What was changed is then partly put back.
+    /// fewer. All else is put back all the same.
     pub(crate) fn restore<A: Arguments>(&self, arguments: &mut A, notes: &[Note]) -> Result<(), TchError> {
         self.put_handles_back(arguments);
         let (handles, same) = handles(arguments, notes);
         let copies = || notes.iter().zip(&handles).zip(&self.values).filter(|((note, handle), _)| note.is_of(handle));
         let copies = || copies().filter_map(|((note, handle), copied)| Some((note, handle, copied.as_ref()?)));
-        torch::without_gradients(|| copies().try_for_each(|(note, handle, copied)| copied.restore(note, handle)))?;
+        let values = torch::without_gradients(|| all(copies().map(|(note, handle, copied)| copied.restore(note, handle))));
         let surplus = copies().filter(|(_, handle, copied)| copied.has_surplus_gradient(handle));
         let surplus: Vec<Tensor> = surplus.map(|(_, handle, _)| handle.shallow_clone()).collect();
-        if !surplus.is_empty() {
-            torch::clear_gradients(&surplus)?;
-        }
-        copies().try_for_each(|(_, handle, copied)| copied.restore_gradient(handle))?;
+        let cleared = if surplus.is_empty() { Ok(()) } else { torch::clear_gradients(&surplus) };
+        let gradients = all(copies().map(|(_, handle, copied)| copied.restore_gradient(handle)));
+        values.and(cleared).and(gradients)?;
         if same { Ok(()) } else { Err(torch::error("an argument holds other tensors than before".to_owned())) }
     }
 
@@ -72,6 +71,11 @@ impl Snapshot {
             }
         });
     }
+}
+
+/// Does everything, and gives the first error.
+fn all(done: impl Iterator<Item = Result<(), TchError>>) -> Result<(), TchError> {
+    done.fold(Ok(()), Result::and)
 }
 
 fn copies<A: Arguments>(arguments: &A, notes: &[Note]) -> Result<Copies, TchError> {
@@ -115,7 +119,7 @@ impl Copied {
             return handle.shallow_clone().f_set_data(&torch::duplicate(&self.value)?);
         }
         if note.is_written(handle) || self.differs(handle).unwrap_or(false) {
-            return torch::overwrite(handle, &self.value);
+            return torch::put_back(handle, &self.value);
         }
         Ok(())
     }
@@ -133,7 +137,7 @@ impl Copied {
 
     fn restore_gradient(&self, handle: &Tensor) -> Result<(), TchError> {
         match (&self.gradient, torch::gradient_of(handle)) {
-            (Some(before), Some(now)) => torch::overwrite(&now, before),
+            (Some(before), Some(now)) => torch::put_back(&now, before),
             (Some(before), None) => torch::give_gradient(handle, before),
             (None, _) => Ok(()),
         }

@@ -185,16 +185,25 @@ impl<'v> VisitorMut<'v> {
     }
 }
 
+/// Is told of a store and its copy.
+type Told<'m> = &'m mut dyn FnMut(&VarStore, &VarStore);
+
 /// Says what each tensor becomes: see [`Rebuild::rebuild`].
 pub struct Moves<'m> {
     tensor: &'m mut dyn FnMut(&Tensor) -> Tensor,
+    store: Option<Told<'m>>,
     device: Option<Device>,
 }
 
 impl<'m> Moves<'m> {
     /// `device` replaces the devices that a value names; `None` leaves them.
     pub(crate) fn new(device: Option<Device>, tensor: &'m mut dyn FnMut(&Tensor) -> Tensor) -> Self {
-        Self { tensor, device }
+        Self { tensor, store: None, device }
+    }
+
+    /// `store` is told of each store and its copy.
+    pub(crate) fn telling(self, store: Told<'m>) -> Self {
+        Self { store: Some(store), ..self }
     }
 }
 

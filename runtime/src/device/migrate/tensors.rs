@@ -72,6 +72,10 @@ impl Rebuild for VarStore {
                 to.tensor = from.tensor.rebuild(moves);
             }
         }
+        drop(from);
+        if let Some(told) = &mut moves.store {
+            told(self, &store);
+        }
         store
     }
 }

@@ -10,8 +10,8 @@ pub(crate) struct Exchange {
     /// The originals, and where they stood.
     tensors: Vec<(usize, Tensor)>,
     devices: Vec<Device>,
-    /// The originals, and which copies stand in their place.
-    stores: Vec<(usize, VarStore)>,
+    /// The originals, until they are put back.
+    stores: Vec<Option<VarStore>>,
 }
 
 impl Exchange {
@@ -24,7 +24,7 @@ impl Exchange {
             }
             SeenMut::Store(store) => {
                 let copy = migration.rebuild(|moves| store.rebuild(moves));
-                self.stores.push((store_identity(&copy), std::mem::replace(store, copy)));
+                self.stores.push(Some(std::mem::replace(store, copy)));
             }
             SeenMut::Device(device) => {
                 self.devices.push(*device);
@@ -43,13 +43,14 @@ pub(crate) struct Return {
     same: bool,
     next_device: usize,
     next_tensor: usize,
+    next_store: usize,
 }
 
 impl Return {
     /// `places`: of the handles, as they are shown now.
     pub(crate) fn new(exchange: Exchange, places: &[usize]) -> Self {
         let same = exchange.tensors.iter().map(|(place, _)| place).eq(places);
-        Self { exchange, same, next_device: 0, next_tensor: 0 }
+        Self { exchange, same, next_device: 0, next_tensor: 0, next_store: 0 }
     }
 
     /// Puts the originals back. `kept`: what the body put in place of a tensor comes home instead of being dropped.
@@ -63,15 +64,18 @@ impl Return {
                     _ => {
                         let send = original.is_none_or(|original| torch::accelerator(original).is_some());
                         // A tensor that the device refuses stays on the CPU: it is the body's own, and must not be lost.
-                        let _ = migration.home(tensor, send);
+                        let _ = migration.home(SeenMut::Tensor(tensor), send);
                     }
                 }
             }
             SeenMut::Store(store) => {
-                let identity = store_identity(store);
-                if let Some(at) = self.exchange.stores.iter().position(|(copy, _)| *copy == identity) {
-                    *store = self.exchange.stores.swap_remove(at).1;
+                if kept {
+                    // As with tensors.
+                    let _ = migration.home(SeenMut::Store(store), true);
+                } else if let Some(original) = self.exchange.stores.get_mut(self.next_store).and_then(Option::take) {
+                    *store = original;
                 }
+                self.next_store += 1;
             }
             SeenMut::Device(device) => {
                 if let (Some(original), true) = (self.exchange.devices.get(self.next_device), *device == migration.target) {
@@ -81,8 +85,4 @@ impl Return {
             }
         }
     }
-}
-
-fn store_identity(store: &VarStore) -> usize {
-    std::sync::Arc::as_ptr(&store.variables_) as usize
 }

@@ -1,58 +1,83 @@
-//! The way home: changes of the copies into the originals, and results to where the caller expects them.
+//! The way home of results: to where the caller expects them.
 
-use super::{Holds, Member, Migration, Moved};
-use crate::device::torch::{self, Layout, TchError, Tensor};
+use super::{Member, Migration, stores};
+use crate::device::migrate::SeenMut;
+use crate::device::torch::{self, Layout, TchError, Tensor, VarStore};
 
 impl Migration {
-    /// Whether an optimizer has stepped since the copies were made; or more than once, where the arguments only may hide one: what is
-    /// computed after the first step is then not told from what is computed before.
-    pub(crate) fn is_outrun(&self) -> bool {
-        let hidden = |moved: &Moved| self.optimizer == Holds::Perhaps && torch::is_trained_leaf(&moved.original) && moved.changes() > 1;
-        self.moved.iter().any(|moved| moved.tied && moved.is_outrun() || hidden(moved))
+    /// Looks at a tensor of the result: a graph that was begun on the CPU ends in leaves there, which must not leave it.
+    pub(crate) fn look(&self, seen: &SeenMut<'_>) {
+        if let SeenMut::Tensor(tensor) = seen
+            && self.is_here(tensor)
+            && tensor.requires_grad()
+            && !tensor.is_leaf()
+            && self.original_of(tensor).is_ok_and(|original| original.is_none())
+        {
+            self.begun.set(true);
+        }
     }
 
-    /// Copies every change of the copies into the originals, which keep identity, device and place in graphs.
+    /// Whether a result is computed from leaves on the CPU, perhaps.
+    pub(crate) fn is_begun(&self) -> bool {
+        self.begun.get()
+    }
+
+    /// Replaces a part of the result by what the caller expects: the argument that it is or is a view of, or, where `send` is set, its copy
+    /// on the device. Of stores first and then of the rest, since tensors may be in both.
     ///
     /// # Errors
     ///
-    /// A tensor was changed on both sides, or the device failed.
-    pub(crate) fn write_back(&self) -> Result<(), TchError> {
-        if self.moved.iter().any(|moved| moved.is_outrun() && moved.changed()) {
-            return Err(torch::error("a tensor was changed on the device and on the CPU".to_owned()));
-        }
-        if self.optimizer == Holds::Perhaps && self.is_outrun() {
-            return Err(torch::error("a parameter was changed on the device more than once".to_owned()));
-        }
-        self.moved.iter().filter(|moved| moved.changed()).try_for_each(|moved| {
-            if moved.original.size() == moved.copy.size() {
-                return torch::overwrite(&moved.original, &moved.copy);
+    /// The device does not take it, or gradients need it where it is. It is then left as it is.
+    pub(crate) fn home(&self, seen: SeenMut<'_>, send: bool) -> Result<(), TchError> {
+        match seen {
+            SeenMut::Tensor(tensor) => self.tensor_home(tensor, send),
+            SeenMut::Store(store) => self.store_home(store, send),
+            SeenMut::Device(device) => {
+                if send && self.names_origin && *device == self.target {
+                    *device = self.origin;
+                }
+                Ok(())
             }
-            // Resized in place: the original takes the new memory.
-            let resized = torch::copy_to(&moved.copy.f_detach()?, self.origin)?;
-            moved.original.shallow_clone().f_set_data(&resized)
-        })
+        }
     }
 
-    /// Replaces a tensor of the result by what the caller expects: the argument that it is or is a view of, or, where
-    /// `send` is set, its copy on the device.
-    ///
-    /// # Errors
-    ///
-    /// The device does not take the tensor, which is then left as it is.
-    pub(crate) fn home(&self, tensor: &mut Tensor, send: bool) -> Result<(), TchError> {
-        if !tensor.defined() || tensor.device() != self.target {
+    fn tensor_home(&self, tensor: &mut Tensor, send: bool) -> Result<(), TchError> {
+        if !self.is_here(tensor) {
             return Ok(());
         }
         if let Some(original) = self.original_of(tensor)? {
             *tensor = original;
-            return Ok(());
-        }
-        let layout = Layout::of(tensor);
-        let passed = layout.is_some_and(|layout| self.untouched.contains(&layout.root));
-        if send && !passed && self.target != self.origin {
+        } else if send && self.is_made(tensor) {
+            if torch::is_trained_leaf(tensor) {
+                return self.send(&[tensor.shallow_clone()]);
+            }
             *tensor = torch::to_device(tensor, self.origin)?;
         }
         Ok(())
+    }
+
+    fn store_home(&self, store: &mut VarStore, send: bool) -> Result<(), TchError> {
+        if let Some(twin) = self.twins.borrow().iter().find(|twin| twin.is_copied_by(store)) {
+            *store = twin.original();
+        } else if send && store.device() == self.target {
+            self.send(&stores::variables(store))?;
+            store.set_device(self.origin);
+        }
+        Ok(())
+    }
+
+    /// Whether a tensor of the result stays on the CPU although nobody refused it: it is behind a pointer that is held elsewhere too.
+    pub(crate) fn is_left(&self, tensor: &Tensor, send: bool) -> bool {
+        self.is_here(tensor) && (self.original_of(tensor).is_ok_and(|original| original.is_some()) || send && self.is_made(tensor))
+    }
+
+    fn is_here(&self, tensor: &Tensor) -> bool {
+        tensor.defined() && tensor.device() == self.target
+    }
+
+    /// Whether the body made it, as far as can be told.
+    fn is_made(&self, tensor: &Tensor) -> bool {
+        self.target != self.origin && Layout::of(tensor).is_none_or(|layout| !self.untouched.contains(&layout.root))
     }
 
     fn original_of(&self, tensor: &Tensor) -> Result<Option<Tensor>, TchError> {
@@ -71,28 +96,5 @@ impl Migration {
         }
         let view = || moved.original.f_as_strided(&layout.size, &layout.stride, layout.offset + moved.start);
         torch::without_gradients(view).map(Some)
-    }
-}
-
-impl Moved {
-    /// How often the original was changed since the copy was made.
-    fn changes(&self) -> i64 {
-        torch::version(&self.original).zip(self.original_version).map_or(0, |(now, before)| now - before)
-    }
-
-    /// Whether the original was changed since the copy was made.
-    fn is_outrun(&self) -> bool {
-        self.changes() != 0 && (!self.tied || torch::to_device(&self.original, self.copy.device()).map_or(true, |now| self.differs(&now)))
-    }
-
-    /// Whether the copy was changed.
-    fn changed(&self) -> bool {
-        let counted = !self.tied && torch::version(&self.copy) != self.version;
-        counted || self.differs(&self.copy)
-    }
-
-    /// Whether this differs from what the copy was, where that is known.
-    fn differs(&self, now: &Tensor) -> bool {
-        self.pristine.as_ref().is_some_and(|pristine| !torch::same_values(pristine, now).unwrap_or(false))
     }
 }

@@ -6,17 +6,22 @@
 
 mod exchange;
 mod home;
+mod stores;
 mod stretch;
+mod write;
 
 #[cfg(test)]
 mod tests;
 
 pub(crate) use exchange::{Exchange, Return};
+use stores::Twin;
 use stretch::{Member, extent, stretches};
 
-use super::migrate::{Moves, Visitor};
+use std::cell::{Cell, RefCell};
+
+use super::migrate::{Moves, Seen, Visitor};
 use super::opaque::Holds;
-use super::torch::{self, Device, Layout, TchError, Tensor};
+use super::torch::{self, Device, Layout, TchError, Tensor, VarStore};
 
 /// All that one fallback has moved.
 pub struct Migration {
@@ -25,6 +30,12 @@ pub struct Migration {
     moved: Vec<Moved>,
     /// The storages that were on the target already: their tensors are passed as they are, and are no results to send home.
     untouched: Vec<usize>,
+    /// Whether an argument names the origin, where the body would have made tensors.
+    names_origin: bool,
+    /// Whether a part of the result was computed, on the CPU, from what needs a gradient.
+    begun: Cell<bool>,
+    /// The stores and their copies.
+    twins: RefCell<Vec<Twin>>,
     /// Whether an optimizer may change originals meanwhile, which the copies do not follow.
     optimizer: Holds,
     /// How copies of parameters are tied to their originals where an optimizer is at hand.
@@ -71,9 +82,20 @@ impl Migration {
         chosen: impl Fn(&Tensor) -> bool,
         visit: impl FnOnce(&mut Visitor<'_>),
     ) -> Result<Self, TchError> {
-        let mut migration = Self { target, origin, moved: Vec::new(), untouched: Vec::new(), optimizer, tie: None };
+        let mut migration = Self {
+            target,
+            origin,
+            moved: Vec::new(),
+            untouched: Vec::new(),
+            names_origin: false,
+            begun: Cell::new(false),
+            twins: RefCell::default(),
+            optimizer,
+            tie: None,
+        };
         let mut members: Vec<Member> = Vec::new();
         visit(&mut Visitor::new(&mut |_, seen| {
+            migration.names_origin |= matches!(seen, Seen::Device(device) if device == origin);
             let Some((tensor, buffer)) = seen.tensor().filter(|(tensor, _)| tensor.defined()) else { return };
             if !chosen(tensor) {
                 migration.untouched.extend(Layout::of(tensor).map(|layout| layout.root));
@@ -143,7 +165,8 @@ impl Migration {
 
     /// What `rebuild` is given: each tensor becomes its copy.
     pub(crate) fn rebuild<T>(&self, rebuild: impl FnOnce(&mut Moves<'_>) -> T) -> T {
-        rebuild(&mut Moves::new(Some(self.target), &mut |tensor| self.copy_of(tensor)))
+        let mut twin = |store: &VarStore, copy: &VarStore| self.twins.borrow_mut().push(Twin::new(store, copy));
+        rebuild(&mut Moves::new(Some(self.target), &mut |tensor| self.copy_of(tensor)).telling(&mut twin))
     }
 
     /// The copy of a moved tensor; any other tensor is itself.

@@ -1,7 +1,7 @@
 //! The whole way of a migration, from the CPU to the CPU.
 
 use super::*;
-use crate::device::migrate::{Migrate, Rebuild};
+use crate::device::migrate::{Migrate, Rebuild, SeenMut};
 use tch::Kind;
 
 const FLOAT: (Kind, Device) = (Kind::Float, Device::Cpu);
@@ -117,15 +117,15 @@ fn a_result_that_is_an_argument_or_a_view_of_one_comes_home_as_that() {
     let base = Tensor::arange(6, FLOAT);
     let (copy, migration) = copied(&base);
     let mut same = copy.shallow_clone();
-    migration.home(&mut same, true).unwrap();
+    migration.home(SeenMut::Tensor(&mut same), true).unwrap();
     assert_eq!(torch::identity(&same), torch::identity(&base));
     let mut view = copy.slice(0, 2, 6, 2);
-    migration.home(&mut view, true).unwrap();
+    migration.home(SeenMut::Tensor(&mut view), true).unwrap();
     assert_eq!(view.data_ptr(), base.slice(0, 2, 6, 2).data_ptr());
     assert_eq!(view.stride(), [2]);
     let mut fresh = &copy + 1.0;
     let address = fresh.data_ptr();
-    migration.home(&mut fresh, true).unwrap();
+    migration.home(SeenMut::Tensor(&mut fresh), true).unwrap();
     assert_eq!(fresh.data_ptr(), address);
 }
 
@@ -147,6 +147,6 @@ fn a_view_of_what_moved_without_its_strides_comes_home_with_its_values() {
     let column = Tensor::arange(1_000_000, FLOAT).reshape([1000, 1000]).select(1, 7);
     let (copy, migration) = copied(&column);
     let mut view = copy.slice(0, 2, 6, 2);
-    migration.home(&mut view, true).unwrap();
+    migration.home(SeenMut::Tensor(&mut view), true).unwrap();
     assert_eq!(Vec::<f32>::try_from(&view).unwrap(), [2007.0, 4007.0]);
 }

@@ -17,7 +17,7 @@ pub(crate) use layout::Layout;
 pub(crate) use names::{is_named, is_named_for_tensors};
 pub(crate) use optimizer::{clear_gradients, give_gradient, is_optimizers};
 pub(crate) use raw::{accelerator, identity, is_defined, requires_grad, version};
-pub use tch::nn::VarStore;
+pub use tch::nn::{VarStore, Variables};
 pub use tch::{Device, Kind, TchError, Tensor};
 pub(crate) use thread::{Autocast, record_gradients, records_gradients, without_gradients};
 pub(crate) use tied::{tied, tied_once};
@@ -67,6 +67,19 @@ pub(crate) fn duplicate(tensor: &Tensor) -> Result<Tensor, TchError> {
 /// Overwrites the values of `target`, which keeps its identity, device and place in graphs.
 pub(crate) fn overwrite(target: &Tensor, source: &Tensor) -> Result<(), TchError> {
     without_gradients(|| target.shallow_clone().f_copy_(&source.f_detach()?))
+}
+
+/// Overwrites the values of `target` by those that it had before: the memory that an expanded tensor shows many times is written once.
+pub(crate) fn put_back(target: &Tensor, before: &Tensor) -> Result<(), TchError> {
+    let Some(layout) = Layout::of(target) else { return overwrite(target, before) };
+    let once = |tensor: &Tensor| {
+        let repeated = (0_i64..).zip(&layout.stride).filter(|(_, stride)| **stride == 0);
+        repeated
+            .filter(|(axis, _)| tensor.size()[*axis as usize] > 1)
+            .try_fold(tensor.shallow_clone(), |one, (axis, _)| one.f_narrow(axis, 0, 1))
+    };
+    let (target, before) = without_gradients(|| Ok::<_, TchError>((once(target)?, once(before)?)))?;
+    overwrite(&target, &before)
 }
 
 /// Whether two tensors hold the same values. NaN differs from everything, which errs on the side of writing.

@@ -1,0 +1,128 @@
+//! Changes of the copies into the originals: all of them, or none.
+
+use super::{Holds, Migration, Moved, Twin};
+use crate::device::torch::{self, Device, TchError, Tensor};
+
+/// What comes home, already on the device.
+#[derive(Default)]
+struct Staged {
+    /// Values, and those that they replace.
+    values: Vec<Value>,
+    /// Tensors that are given other memory, which cannot fail.
+    data: Vec<(Tensor, Tensor)>,
+}
+
+struct Value {
+    original: Tensor,
+    new: Tensor,
+    old: Tensor,
+}
+
+impl Migration {
+    /// Whether an optimizer has stepped since the copies were made; or more than once, where the arguments only may hide one: what is
+    /// computed after the first step is then not told from what is computed before.
+    pub(crate) fn is_outrun(&self) -> bool {
+        let hidden = |moved: &Moved| self.optimizer == Holds::Perhaps && torch::is_trained_leaf(&moved.original) && moved.changes() > 1;
+        self.moved.iter().any(|moved| moved.tied && moved.is_outrun() || hidden(moved))
+    }
+
+    /// Copies every change of the copies into the originals, which keep identity, device and place in graphs, and takes what the body made
+    /// in the copy of a store into the store.
+    ///
+    /// # Errors
+    ///
+    /// A tensor was changed on both sides, or the device failed. Nothing is written then.
+    pub(crate) fn write_back(&self) -> Result<(), TchError> {
+        if self.moved.iter().any(|moved| moved.is_outrun() && moved.changed()) {
+            return Err(torch::error("a tensor was changed on the device and on the CPU".to_owned()));
+        }
+        if self.optimizer == Holds::Perhaps && self.is_outrun() {
+            return Err(torch::error("a parameter was changed on the device more than once".to_owned()));
+        }
+        if self.is_begun() && self.twins.borrow().iter().any(|twin| !twin.made().is_empty()) {
+            return Err(torch::error("the result needs gradients of variables that the body made: make them before the call".to_owned()));
+        }
+        self.stage()?.apply()?;
+        self.twins.borrow().iter().for_each(Twin::merge);
+        Ok(())
+    }
+
+    fn stage(&self) -> Result<Staged, TchError> {
+        let mut staged = Staged::default();
+        self.moved.iter().filter(|moved| moved.changed()).try_for_each(|moved| staged.take(moved, self.origin))?;
+        for twin in self.twins.borrow().iter() {
+            twin.made().iter().filter(|made| made.device() == self.target).try_for_each(|made| staged.arrive(made, twin.device()))?;
+        }
+        Ok(staged)
+    }
+
+    /// Gives tensors that the body made their memory on the device. They stay what they are: leaves, and shared with layers and optimizers.
+    ///
+    /// # Errors
+    ///
+    /// The device does not take one of them, or a graph needs them where they are. None has moved then.
+    pub(super) fn send(&self, made: &[Tensor]) -> Result<(), TchError> {
+        if self.is_begun() {
+            return Err(torch::error("another part of the result was computed from it, perhaps, and sends it gradients there".to_owned()));
+        }
+        let mut staged = Staged::default();
+        made.iter().filter(|made| made.device() == self.target).try_for_each(|made| staged.arrive(made, self.origin))?;
+        staged.apply()
+    }
+}
+
+impl Staged {
+    fn take(&mut self, moved: &Moved, origin: Device) -> Result<(), TchError> {
+        let new = torch::copy_to(&moved.copy.f_detach()?, origin)?;
+        if moved.original.size() == moved.copy.size() {
+            let old = torch::duplicate(&moved.original)?;
+            self.values.push(Value { original: moved.original.shallow_clone(), new, old });
+        } else {
+            // Resized in place: the original takes the new memory.
+            self.data.push((moved.original.shallow_clone(), new));
+        }
+        Ok(())
+    }
+
+    fn arrive(&mut self, made: &Tensor, device: Device) -> Result<(), TchError> {
+        for part in [Some(made.shallow_clone()), torch::gradient_of(made)].into_iter().flatten() {
+            let data = torch::to_device(&part.f_detach()?, device)?;
+            self.data.push((part, data));
+        }
+        Ok(())
+    }
+
+    fn apply(self) -> Result<(), TchError> {
+        for (at, value) in self.values.iter().enumerate() {
+            if let Err(error) = torch::overwrite(&value.original, &value.new) {
+                // What was written is taken back. This one may be half written.
+                self.values[..=at].iter().for_each(|value| _ = torch::overwrite(&value.original, &value.old));
+                return Err(error);
+            }
+        }
+        self.data.into_iter().try_for_each(|(mut tensor, data)| tensor.f_set_data(&data))
+    }
+}
+
+impl Moved {
+    /// How often the original was changed since the copy was made.
+    fn changes(&self) -> i64 {
+        torch::version(&self.original).zip(self.original_version).map_or(0, |(now, before)| now - before)
+    }
+
+    /// Whether the original was changed since the copy was made.
+    fn is_outrun(&self) -> bool {
+        self.changes() != 0 && (!self.tied || torch::to_device(&self.original, self.copy.device()).map_or(true, |now| self.differs(&now)))
+    }
+
+    /// Whether the copy was changed.
+    fn changed(&self) -> bool {
+        let counted = !self.tied && torch::version(&self.copy) != self.version;
+        counted || self.differs(&self.copy)
+    }
+
+    /// Whether this differs from what the copy was, where that is known.
+    fn differs(&self, now: &Tensor) -> bool {
+        self.pristine.as_ref().is_some_and(|pristine| !torch::same_values(pristine, now).unwrap_or(false))
+    }
+}
