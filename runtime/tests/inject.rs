@@ -102,3 +102,22 @@ async fn isolated() -> io::Result<[bool; 3]> {
 async fn a_scope_follows_isolated_bodies_and_carried_tasks_and_no_others() {
     assert_eq!(under("inject.fetch=error(x)", isolated()).await.unwrap(), [true, true, false]);
 }
+
+fn install() {
+    common::install("[functions.\"inject.seated\"]\nconcurrency = 1\n");
+}
+
+#[timeout_async(secs = 1, name = "inject.seated")]
+async fn seated() -> io::Result<()> {
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fault_is_injected_inside_the_bulkhead() {
+    install();
+    let both = async { tokio::join!(seated(), seated()) };
+    let (first, second) = under("inject.seated=stall", both).await;
+    let (first, second) = (first.unwrap_err(), second.unwrap_err());
+    assert!(timeout(&first).source().is_none(), "it has its seat, and stalls");
+    assert!(timeout(&second).source().unwrap().to_string().contains("in line"));
+}

@@ -71,6 +71,23 @@ fn install() {
         [functions."layers.carried"]
         rate_limit = { permits = 1, per = "5s", wait = "10s" }
 
+        [functions."layers.reports_only"]
+        on_timeout = "warn"
+
+        [functions."layers.silent_in_line"]
+        timeout = "20s"
+        idle = "1s"
+        concurrency = 1
+
+        [functions."layers.silent_once_seated"]
+        timeout = "20s"
+        idle = "1s"
+        concurrency = 1
+
+        [functions."layers.trips_before_its_turn"]
+        breaker = { failures = 1, window = "60s", open = "1s" }
+        rate_limit = { permits = 1, per = "10s", wait = "1s" }
+
         [functions."layers.blocks"]
         timeout = "400ms"
         concurrency = 1
@@ -398,4 +415,84 @@ async fn a_dump_tells_calls_that_wait_for_their_turn_from_those_whose_body_has_b
     let (_, seen) = tokio::join!(join_all((0..3).map(|_| queues())), look);
     assert_eq!(seen, (0, 3, 2, true));
     assert_eq!(counts(), (3, 0, 0, true));
+}
+
+#[timeout_async(secs = 30, name = "layers.hands_on")]
+async fn hands_on() -> io::Result<io::Error> {
+    // What the task has to say does not wait for its caller.
+    Ok(tokio::spawn(backstop::carry(reports_only())).await?.unwrap())
+}
+
+#[timeout_async(secs = 1, name = "layers.reports_only")]
+async fn reports_only() -> io::Result<io::Error> {
+    Ok(ends_with_the_first().await.unwrap_err())
+}
+
+#[timeout_async(secs = 60, name = "layers.ends_with_the_first")]
+async fn ends_with_the_first() -> io::Result<()> {
+    std::future::pending().await
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_is_carried_through_a_call_that_only_reports_its_own() {
+    install();
+    let before = Instant::now();
+    assert_eq!(cause(&hands_on().await.unwrap_err()).function(), "layers.hands_on");
+    sleep(Duration::from_millis(100)).await;
+    assert_eq!((before.elapsed().as_secs(), ended("layers.ends_with_the_first", Outcome::Timeout)), (30, 1));
+}
+
+#[timeout_async(name = "layers.silent_in_line")]
+async fn silent_in_line() -> io::Result<()> {
+    for _ in 0..5 {
+        sleep(Duration::from_millis(900)).await;
+        backstop::beat();
+    }
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_wait_for_a_seat_is_no_silence_of_the_body() {
+    install();
+    let results = join_all([silent_in_line(), silent_in_line()]).await;
+    results.into_iter().for_each(|result| result.unwrap());
+}
+
+#[timeout_async(name = "layers.silent_once_seated")]
+async fn silent_once_seated(beats: u32) -> io::Result<()> {
+    for _ in 0..beats {
+        sleep(Duration::from_millis(900)).await;
+        backstop::beat();
+    }
+    std::future::pending().await
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_silence_of_a_body_counts_from_its_beginning() {
+    install();
+    let before = Instant::now();
+    let results = join_all([silent_once_seated(3), silent_once_seated(0)]).await;
+    let kinds: Vec<_> = results.into_iter().map(|result| cause(&result.unwrap_err()).kind()).collect();
+    assert_eq!(
+        (kinds, before.elapsed().as_millis() / 100),
+        (vec![TimeoutKind::Idle; 2], 47),
+        "2.7 s of beats, and a second of silence each"
+    );
+}
+
+#[timeout_async(name = "layers.trips_before_its_turn")]
+async fn trips_before_its_turn(fail: bool) -> io::Result<()> {
+    if fail { Err(io::Error::other("no quote")) } else { Ok(()) }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_open_breaker_refuses_before_a_turn_is_used() {
+    install();
+    trips_before_its_turn(true).await.unwrap_err();
+    for _ in 0..5 {
+        let refused = trips_before_its_turn(false).await.unwrap_err();
+        assert_eq!(cause(&refused).kind(), TimeoutKind::Rejected(Rejection::BreakerOpen));
+    }
+    sleep(Duration::from_secs(10)).await;
+    trips_before_its_turn(false).await.unwrap();
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use backstop::{Outcome, TimeoutError, TimeoutKind, timeout_async};
 use common::ended;
 use tokio::sync::oneshot;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 /// An error of the user's own.
@@ -248,4 +249,48 @@ async fn ten_thousand_calls_leave_no_record_behind() {
     }
     let own = backstop::snapshot().calls.iter().filter(|call| call.function == "limits.hangs").count();
     assert!(own <= 1, "only the other test's call may be running");
+}
+
+#[timeout_async(secs = 1, grace_secs = 5, name = "limits.hands_over_with_a_grace")]
+async fn hands_over_with_a_grace() -> io::Result<&'static str> {
+    tokio::spawn(backstop::carry(saves())).await?
+}
+
+#[timeout_async(secs = 60, name = "limits.saves")]
+async fn saves() -> io::Result<&'static str> {
+    assert!(!backstop::is_cancelled());
+    backstop::cancelled().await;
+    assert!(backstop::is_cancelled());
+    sleep(Duration::from_secs(3)).await;
+    Ok("saved")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_that_is_carried_comes_with_its_grace() {
+    let before = Instant::now();
+    assert_eq!(hands_over_with_a_grace().await.unwrap(), "saved");
+    assert_eq!(before.elapsed().as_secs(), 4);
+}
+
+/// Ends at once; its tasks run on.
+#[timeout_async(secs = 2, name = "limits.hands_over_many")]
+async fn hands_over_many() -> io::Result<JoinSet<io::Result<()>>> {
+    Ok((0..3).map(|_| backstop::carry(hangs_in_a_set())).collect())
+}
+
+#[timeout_async(secs = 50, name = "limits.hangs_in_a_set")]
+async fn hangs_in_a_set() -> io::Result<()> {
+    assert_eq!(backstop::deadline().unwrap().duration_since(Instant::now().into_std()).as_millis().div_ceil(10), 200);
+    std::future::pending().await
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_is_carried_into_a_join_set_and_the_error_says_who_set_it() {
+    let before = Instant::now();
+    let ends = hands_over_many().await.unwrap().join_all().await;
+    assert_eq!((ends.len(), before.elapsed().as_secs()), (3, 2));
+    for error in ends.into_iter().map(Result::unwrap_err).map(|error| error.to_string()) {
+        assert!(error.starts_with("`limits.hands_over_many` did not finish within 2s"), "{error}");
+        assert!(error.contains("limit set by caller (attribute"), "{error}");
+    }
 }

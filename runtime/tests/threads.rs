@@ -298,3 +298,18 @@ fn a_call_that_is_made_while_a_panic_unwinds_works() {
     assert!(panicked.is_err());
     assert_eq!(ended("threads.called_while_unwinding", Outcome::Ok), 1);
 }
+
+#[timeout_async(millis = 300, isolate, name = "threads.isolated")]
+async fn isolated() -> io::Result<()> {
+    pending().await
+}
+
+#[test]
+fn an_isolated_call_outlives_the_runtime_of_its_task_and_keeps_its_limit_in_another() {
+    let (first, second) = (runtime(1), runtime(1));
+    let mut call = Box::pin(isolated());
+    first.block_on(async { assert!(poll_once(call.as_mut()).await.is_pending()) });
+    drop(first);
+    second.block_on(async { assert!(poll_once(call.as_mut()).await.is_pending(), "its limit has not passed") });
+    assert_eq!(whose(&second.block_on(call).unwrap_err()), "threads.isolated");
+}

@@ -139,6 +139,11 @@ impl Extra {
         self.deadline.store(limits.deadline.as_nanos(), Release);
     }
 
+    /// Sets the longest silence alone.
+    pub(super) fn watch_silence(&self, idle: Duration) {
+        self.idle.store(nanos(idle), Relaxed);
+    }
+
     pub(super) fn limits(&self) -> Limits {
         let kind = self.kind.load(Relaxed);
         Limits {

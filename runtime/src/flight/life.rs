@@ -1,4 +1,4 @@
-//! Whether a record is in use, and who may touch its waker: the one place here with `unsafe`.
+//! Whether a record is in use, and who may touch its waker: where the table's `unsafe` is explained.
 //!
 //! ```text
 //!            open                       ring                     the bell rests

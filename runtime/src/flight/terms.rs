@@ -77,6 +77,8 @@ pub(crate) struct Deadline {
     pub(crate) kind: TimeoutKind,
     pub(crate) limit: Duration,
     pub(crate) set_by: Origin,
+    /// For how long the calls that it ends may go on.
+    pub(crate) grace: Duration,
 }
 
 impl Deadline {
@@ -89,6 +91,7 @@ impl Deadline {
             kind: TimeoutKind::Limit,
             limit,
             set_by: policy.timeout.origin.clone(),
+            grace: policy.grace.value,
         };
         policy.timeout.value.map(own)
     }

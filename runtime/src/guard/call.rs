@@ -76,6 +76,7 @@ impl Call {
             kind: TimeoutKind::Total,
             limit,
             set_by: policy.total.origin.clone(),
+            grace: policy.grace.value,
         });
         observe::event(&Event::Started { site, at: started, attempt: 1 });
         Self {
@@ -117,17 +118,19 @@ impl Call {
         if self.attempt > 1 {
             observe::event(&Event::Started { site: self.site, at: now, attempt: self.attempt });
         }
+        (self.line, self.injected) = (self.line(), self.injected_fault());
         let (terms, limits) = self.terms_from(now);
         let terms = Arc::new(terms);
         if let Some(ticket) = &self.ticket {
-            ticket.record().limit(&limits, Some(Arc::clone(&terms)), (now > self.started).then_some(now));
-            self.due = limits.deadline.min(limits.warn).min(now.after(limits.idle));
+            // Who waits for a seat is not silent: the body has not begun.
+            let idle = if self.line.is_some() { Duration::MAX } else { limits.idle };
+            ticket.record().limit(&Limits { idle, ..limits }, Some(Arc::clone(&terms)), (now > self.started).then_some(now));
+            self.due = limits.deadline.min(limits.warn).min(now.after(idle));
             if self.clock == Clock::Wall {
                 ticket.expect(self.due);
             }
         }
         self.terms = Some(terms);
-        (self.line, self.injected) = (self.line(), self.injected_fault());
     }
 
     /// The terms of an attempt that begins now, and what the watchdog sees of them.
@@ -158,7 +161,8 @@ impl Call {
             clock: self.clock,
             cancel: self.cancel(),
             beats: policy.idle.value.is_some() || self.caller.as_ref().is_some_and(|caller| caller.beats),
-            carried: false,
+            // A caller that only reports ends nothing: what is carried into it is so for those inside.
+            carried: limits.only_report && self.caller.as_ref().is_some_and(|caller| caller.carried),
         };
         (terms, limits)
     }

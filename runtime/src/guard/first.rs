@@ -49,7 +49,7 @@ pub(super) fn quickly(site: &'static Site) -> Option<First> {
     }
     let (caller, inside) = here.shallow()?;
     let (mut due, mut kind) = (slot.due(), slot.kind());
-    if caller.due() < due {
+    if caller.due() <= due {
         (due, kind) = (caller.due(), kind.with(INHERITED));
         if due.saturating_sub(tick) < coarse::FAR {
             return None;

@@ -87,8 +87,11 @@ where
                 Poll::Ready(Ok(returned)) => Poll::Ready(returned),
                 Poll::Ready(Err(error)) => match error.try_into_panic() {
                     Ok(panic) => std::panic::resume_unwind(panic),
-                    // The runtime shuts down, and the caller with it.
-                    Err(_) => Poll::Pending,
+                    // The task's runtime is gone, and the body with it. The caller may live on in another one, until its limit.
+                    Err(_) => {
+                        self.stage = Stage::New(None);
+                        Poll::Pending
+                    }
                 },
                 Poll::Pending => Poll::Pending,
             },

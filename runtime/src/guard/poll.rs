@@ -66,7 +66,7 @@ impl Call {
     /// Polls what runs inside the limit, with this call as the current one.
     fn poll_inside<F: Future>(&mut self, body: Pin<&mut F>, cx: &mut task::Context<'_>) -> Poll<End<F::Output>> {
         // Taken out for the poll, so that it can be shown while the call runs.
-        let ticket = self.ticket.take();
+        let (ticket, waited) = (self.ticket.take(), self.line.is_some());
         // Stays up when the body panics: that is how `drop` knows.
         self.polling = true;
         let polled = match &ticket {
@@ -75,6 +75,9 @@ impl Call {
         };
         self.polling = false;
         self.ticket = ticket;
+        if waited && self.line.is_none() {
+            self.begin_silence();
+        }
         polled
     }
 
@@ -92,6 +95,17 @@ impl Call {
         }
         let _lent = seats::lend(self.seat.as_ref());
         body.poll(cx).map(End::Returned)
+    }
+
+    /// The body has begun: from now on its silence counts.
+    fn begin_silence(&mut self) {
+        let (Some(idle), Some(ticket)) = (self.policy.idle.value, &self.ticket) else { return };
+        let now = self.clock.now();
+        ticket.record().watch_silence(idle, now);
+        self.due = self.due.min(now.after(idle));
+        if self.clock == Clock::Wall {
+            ticket.expect(self.due);
+        }
     }
 
     /// The body waits: whoever ends the attempt must be able to wake it.
@@ -122,7 +136,7 @@ impl Call {
     }
 
     /// Takes down a flag that the watchdog has raised for the attempt before, while this one began; whether it was one.
-    fn acquit(&self, expiry: Expiry) -> bool {
+    pub(super) fn acquit(&self, expiry: Expiry) -> bool {
         let (Some(ticket), Some(terms), true) = (&self.ticket, &self.terms, self.attempt > 1) else { return false };
         let due = ticket.record().view().map_or(Tick::default(), |view| match expiry {
             Expiry::Limit => view.deadline,
@@ -139,12 +153,16 @@ impl Call {
     /// The limit has passed: the grace begins.
     fn request_stop(&mut self, expiry: Expiry) {
         let now = self.clock.now();
-        let grace_ends = now.after(self.policy.grace.value);
+        let own = self.policy.grace.value;
+        // A deadline that was carried here comes with the grace of the call that it is of.
+        let watched = self.terms.as_ref().and_then(|terms| terms.watched.as_ref()).filter(|_| expiry == Expiry::Limit);
+        let grace = watched.map_or(own, |watched| watched.grace.max(own));
+        let grace_ends = now.after(grace);
         self.ending = Some((expiry, grace_ends));
         self.alarm = (grace_ends > now).then(|| Box::new(watchdog::sleep_until(self.clock, grace_ends)));
         // Without a grace it is the caller's, whose limit has not passed.
-        let own = self.terms.as_ref().and_then(|terms| terms.cancel.as_ref()).filter(|_| !self.policy.grace.value.is_zero());
-        own.into_iter().for_each(|cancel| cancel.request());
+        let cancel = self.terms.as_ref().and_then(|terms| terms.cancel.as_ref()).filter(|_| !grace.is_zero());
+        cancel.into_iter().for_each(|cancel| cancel.request());
     }
 
     /// Does for a call by tokio's paused clock what the watchdog does for all others.
@@ -189,6 +207,9 @@ mod tests {
             assert!(!record.ring(record.id().generation, flag, || ()));
             assert!(call.poll_attempt(body.as_mut(), &mut cx).is_pending());
             assert_eq!((call.flags() & OVER, record.due()), (0, due));
+            // Nor where it is only seen when the body has returned.
+            assert!(!record.ring(record.id().generation, flag, || ()));
+            assert_eq!((call.overdue(call.clock.now(), true), call.flags() & OVER), (None, 0));
         }
     }
 }

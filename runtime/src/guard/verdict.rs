@@ -55,12 +55,12 @@ impl Call {
     }
 
     /// Whether the body came back after the attempt should have ended.
-    fn overdue(&self, now: Tick, well: bool) -> Option<Expiry> {
+    pub(super) fn overdue(&self, now: Tick, well: bool) -> Option<Expiry> {
         if let Some((expiry, _)) = self.ending {
             return Some(expiry);
         }
         let ticket = self.ticket.as_ref()?;
-        if now < self.due && self.flags() & OVER == 0 {
+        if watchdog::expiry(self.flags()).is_some_and(|expiry| self.acquit(expiry)) || now < self.due && self.flags() & OVER == 0 {
             return None;
         }
         overdue(ticket, now, well)

@@ -180,3 +180,67 @@ async fn a_guarded_future_holds_its_body_once() {
     assert!(size_of_val(&call) < 1024 + 128, "{} bytes", size_of_val(&call));
     assert_eq!(call.await.unwrap(), 1024);
 }
+
+#[timeout_async(secs = 2, name = "plain.around_the_same")]
+async fn around_the_same() -> io::Result<()> {
+    the_same().await
+}
+
+#[timeout_async(secs = 2, name = "plain.the_same")]
+async fn the_same() -> io::Result<()> {
+    pending().await
+}
+
+#[tokio::test]
+async fn of_two_limits_that_pass_at_the_same_instant_it_is_the_callers() {
+    // Calls in numbers: those that follow go by what is known of the first one of their tick, alone or with their callers.
+    let (mut alone, mut calls) = (Vec::new(), Vec::new());
+    for round in 0..30 {
+        for call in 0..500 {
+            let _ = counted_apart(call).await;
+        }
+        alone.push(tokio::spawn(the_same()));
+        calls.extend((0..10).map(|_| tokio::spawn(around_the_same())));
+        tokio::time::sleep(Duration::from_millis(round % 7)).await;
+    }
+    for call in calls {
+        let error = call.await.unwrap().unwrap_err();
+        assert!(error.to_string().starts_with("`plain.around_the_same` did not"), "{error}");
+    }
+    for call in alone {
+        call.await.unwrap().unwrap_err();
+    }
+    let inner = common::stats("plain.the_same");
+    assert_eq!((inner.outcome(Outcome::Timeout), inner.outcome(Outcome::Cancelled)), (30, 300));
+}
+
+#[timeout_async(secs = 30, name = "plain.counted_apart")]
+async fn counted_apart(round: u32) -> io::Result<u32> {
+    Ok(round)
+}
+
+#[timeout_async(secs = 60, idle_secs = 1, name = "plain.lives_by_its_calls")]
+async fn lives_by_its_calls(wait_inside: bool) -> io::Result<()> {
+    for _ in 0..6 {
+        if !wait_inside {
+            tokio::time::sleep(Duration::from_millis(250)).await;
+        }
+        sign_of_life(wait_inside).await?;
+    }
+    Ok(())
+}
+
+#[timeout_async(secs = 30, name = "plain.sign_of_life")]
+async fn sign_of_life(wait: bool) -> io::Result<()> {
+    if wait {
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_call_inside_that_succeeds_is_a_sign_of_life_at_its_first_poll_and_at_a_later_one() {
+    let (ready, waiting) = tokio::join!(lives_by_its_calls(false), lives_by_its_calls(true));
+    ready.unwrap();
+    waiting.unwrap();
+}

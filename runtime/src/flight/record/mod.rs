@@ -4,6 +4,7 @@
 mod more;
 
 use std::sync::atomic::Ordering::*;
+use std::sync::atomic::fence;
 use std::task::Waker;
 
 use super::bits::*;
@@ -81,6 +82,8 @@ impl Record {
     /// As [`Life::open`].
     #[inline]
     pub(super) unsafe fn open(&self, entry: &Entry, waker: Option<Waker>) {
+        // Who reads one of those below also sees that the call before has ended.
+        fence(Release);
         self.polls.store(0, Relaxed);
         self.plan.store(entry.plan, Relaxed);
         self.started.store(entry.started.as_nanos(), Relaxed);
@@ -217,7 +220,11 @@ impl Record {
 
     /// Notes the incident, before the flag that makes the call look for it is raised; not where another call has come meanwhile.
     pub(crate) fn set_incident(&self, view: &View, incident: u64) {
-        let _ = self.due.compare_exchange(view.due, incident, AcqRel, Relaxed);
+        let noted = self.due.compare_exchange(view.due, incident, AcqRel, Relaxed).is_ok();
+        // Another call may have the record and be due at the same time, where that is not a time.
+        if noted && !self.is(view.generation) {
+            let _ = self.due.compare_exchange(incident, view.due, AcqRel, Relaxed);
+        }
     }
 
     /// Raises the flags that would have been up before the call had a record.
@@ -259,6 +266,7 @@ impl Record {
             ..view
         };
         // A call that ended meanwhile may have left a mixture: the next sweep sees whoever came after it.
+        fence(Acquire);
         self.is(view.generation).then_some(view)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::*;
+use std::time::Duration;
 
 use super::Record;
 use crate::clock::Tick;
@@ -64,6 +65,14 @@ impl Record {
             extra.show(terms);
         }
         extra.limit(limits);
+    }
+
+    /// From `now` on the call must not be silent for longer than that.
+    pub(crate) fn watch_silence(&self, idle: Duration, now: Tick) {
+        if let Some(extra) = self.extra() {
+            extra.restart_silence(now);
+            extra.watch_silence(idle);
+        }
     }
 
     /// The attempt that runs is not over: the flags that say so were meant for the one before.
