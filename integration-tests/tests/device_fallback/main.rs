@@ -2,6 +2,7 @@
 #![cfg(not(feature = "disable-decorators"))]
 
 mod made;
+mod nested;
 mod network;
 mod results;
 mod rollback;

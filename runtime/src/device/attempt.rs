@@ -9,6 +9,7 @@ use std::sync::Once;
 use std::task::{Context, Poll};
 
 use super::classify;
+use super::left::{self, Left};
 use super::torch::{self, Autocast};
 
 /// Where an attempt runs.
@@ -26,12 +27,14 @@ pub struct Ended<R> {
     pub(crate) result: std::thread::Result<R>,
     /// Whether an optimizer's own call panicked: its state may be half updated, and cannot be looked at.
     pub(crate) stepped: bool,
+    /// What functions inside left changed.
+    pub(crate) left: Option<Box<Left>>,
 }
 
 impl<R> Ended<R> {
     /// By returning this.
     pub(crate) fn of(returned: R) -> Self {
-        Self { result: Ok(returned), stepped: false }
+        Self { result: Ok(returned), stepped: false, left: None }
     }
 
     /// The value; a panic goes on.
@@ -44,10 +47,18 @@ impl<R> Ended<R> {
 struct Watch {
     place: Option<Place>,
     stepped: bool,
+    /// Whether something was left changed by a function inside.
+    left: bool,
+}
+
+impl Watch {
+    const fn new(place: Option<Place>) -> Self {
+        Self { place, stepped: false, left: false }
+    }
 }
 
 thread_local! {
-    static WATCH: Cell<Watch> = const { Cell::new(Watch { place: None, stepped: false }) };
+    static WATCH: Cell<Watch> = const { Cell::new(Watch::new(None)) };
 }
 
 /// Whether this call is made by a body that runs on the CPU because of a fallback.
@@ -56,19 +67,31 @@ pub(crate) fn inside_fallback() -> bool {
     WATCH.get().place == Some(Place::Cpu)
 }
 
+/// Tells the attempt around, if there is one, what a function inside of it leaves changed.
+#[cold]
+pub(crate) fn leave_behind(left: Left) {
+    let around = WATCH.get();
+    if around.place.is_some() && !left.is_nothing() {
+        left::add(left);
+        WATCH.set(Watch { left: true, ..around });
+    }
+}
+
 /// Runs `body` as one attempt.
 pub(crate) fn run<R>(place: Place, body: impl FnOnce() -> R) -> Ended<R> {
     listen();
     let records = torch::records_gradients();
     let autocast = Autocast::now();
-    let entered = Entered::new(Watch { place: Some(place), stepped: false });
+    let entered = Entered::new(Watch::new(Some(place)));
     let result = catch_unwind(AssertUnwindSafe(body));
-    let stepped = entered.leave().stepped;
+    let Watch { stepped, left, .. } = entered.leave();
+    let left = if left { Some(Box::new(left::all())) } else { None };
+    drop(entered);
     if result.is_err() {
         torch::record_gradients(records);
         autocast.restore();
     }
-    Ended { result, stepped }
+    Ended { result, stepped, left }
 }
 
 pin_project_lite::pin_project! {
@@ -77,6 +100,7 @@ pin_project_lite::pin_project! {
         #[pin]
         future: F,
         watch: Watch,
+        left: Option<Box<Left>>,
         before: bool,
         records: bool,
     }
@@ -86,7 +110,7 @@ pin_project_lite::pin_project! {
 pub(crate) fn poll<F: Future>(place: Place, future: F) -> Attempting<F> {
     listen();
     let records = torch::records_gradients();
-    Attempting { future, watch: Watch { place: Some(place), stepped: false }, before: records, records }
+    Attempting { future, watch: Watch::new(Some(place)), left: None, before: records, records }
 }
 
 impl<F: Future> Future for Attempting<F> {
@@ -99,6 +123,11 @@ impl<F: Future> Future for Attempting<F> {
         let entered = Entered::new(*this.watch);
         let polled = catch_unwind(AssertUnwindSafe(|| this.future.poll(cx)));
         *this.watch = entered.leave();
+        if std::mem::take(&mut this.watch.left) {
+            // The thread forgets it after this poll.
+            this.left.get_or_insert_default().add(left::all());
+        }
+        drop(entered);
         *this.records = torch::record_gradients(of_thread);
         let stepped = this.watch.stepped;
         match polled {
@@ -108,11 +137,11 @@ impl<F: Future> Future for Attempting<F> {
                 if *this.records != *this.before {
                     torch::record_gradients(*this.records);
                 }
-                Poll::Ready(Ended { result: Ok(value), stepped })
+                Poll::Ready(Ended { result: Ok(value), stepped, left: this.left.take() })
             }
             Err(panic) => {
                 autocast.restore();
-                Poll::Ready(Ended { result: Err(panic), stepped })
+                Poll::Ready(Ended { result: Err(panic), stepped, left: this.left.take() })
             }
         }
     }
@@ -128,7 +157,7 @@ impl Entered {
     }
 
     #[inline]
-    fn leave(self) -> Watch {
+    fn leave(&self) -> Watch {
         WATCH.get()
     }
 }
@@ -137,7 +166,11 @@ impl Drop for Entered {
     #[inline]
     fn drop(&mut self) {
         let inside = WATCH.get();
-        WATCH.set(Watch { place: self.0.place, stepped: self.0.stepped || inside.stepped });
+        let around = Watch { stepped: self.0.stepped || inside.stepped, left: self.0.left || inside.left, ..self.0 };
+        if around.left && around.place.is_none() {
+            left::forget();
+        }
+        WATCH.set(around);
     }
 }
 
@@ -162,8 +195,8 @@ fn filter() {
 }
 
 fn is_silent(panic: &PanicHookInfo<'_>) -> bool {
-    let Ok(Watch { place: Some(place), stepped }) = WATCH.try_with(Cell::get) else { return false };
+    let Ok(inside @ Watch { place: Some(_), stepped, .. }) = WATCH.try_with(Cell::get) else { return false };
     let in_optimizer = panic.location().is_some_and(torch::is_optimizers);
-    let _ = WATCH.try_with(|watch| watch.set(Watch { place: Some(place), stepped: stepped || in_optimizer }));
+    let _ = WATCH.try_with(|watch| watch.set(Watch { stepped: stepped || in_optimizer, ..inside }));
     classify::is_unwrapped(panic.payload())
 }

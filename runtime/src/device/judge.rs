@@ -1,10 +1,11 @@
 //! Whether the first attempt is the last: what it answered, and what it left changed.
 
 use super::argument::Arguments;
-use super::attempt::Ended;
+use super::attempt::{self, Ended};
 use super::call::Call;
 use super::classify::{self, Class, Fault};
 use super::failure::{Failure, amend, said};
+use super::left::Left;
 use super::migrate::{Seen, Visitor};
 use super::opaque::{self, Holds};
 use super::result::Errors;
@@ -16,6 +17,20 @@ use super::{report, routes};
 pub(super) enum Judged<R> {
     Done(R),
     Again(Failure<R>),
+}
+
+/// Why there is no second attempt.
+struct Objection {
+    why: String,
+    /// What the first one changed and nobody has put back.
+    left: Left,
+}
+
+impl Objection {
+    /// The fault alone forbids it, also to a function around this one.
+    fn harmless(why: String) -> Self {
+        Self { why, left: Left::default() }
+    }
 }
 
 impl Call {
@@ -31,7 +46,7 @@ impl Call {
                 self.routes.succeeded(|| self.signature(arguments));
                 Ok(returned)
             }
-            result => Err(Ended { result, stepped: ended.stepped }),
+            result => Err(Ended { result, ..ended }),
         }
     }
 
@@ -65,50 +80,72 @@ impl Call {
         }
         match objection {
             None => Judged::Again(Failure { result: ended.result, fault, signature: (!remembered).then_some(of_arguments) }),
-            Some(why) => Judged::Done(self.refuse(errors, ended.result, &fault, &why)),
+            Some(Objection { why, left }) => {
+                self.leave_behind(left);
+                Judged::Done(self.refuse(errors, ended.result, &fault, &why))
+            }
         }
     }
 
     /// Why a second attempt would be wrong; `None`: it is right, and everything is as it was before the first.
-    fn objection<A, R, E>(&self, errors: E, ended: &Ended<R>, fault: &Fault, arguments: &mut A) -> Option<String>
+    fn objection<A, R, E>(&self, errors: E, ended: &Ended<R>, fault: &Fault, arguments: &mut A) -> Option<Objection>
     where
         A: Arguments,
         E: Errors<R>,
     {
         if fault.class == Class::Poisoned {
             routes::lose(&fault.reason);
-            return Some(format!("{} is lost for this process: restart the program", self.device()));
+            return Some(Objection::harmless(format!("{} is lost for this process: restart the program", self.device())));
         }
         if !fault.retry {
-            return Some("a fault of this class says nothing about the CPU".to_owned());
+            return Some(Objection::harmless("a fault of this class says nothing about the CPU".to_owned()));
         }
         if ended.stepped || said(errors, &ended.result).is_some_and(|text| classify::shows_a_step(&text)) {
-            let restored = self.survey.restore(arguments);
-            let weights = if self.survey.is_copied() && restored.is_ok() { "; the weights are as before the call" } else { "" };
-            return Some(format!(
-                "the optimizer's step was under way, and its moments may be half updated{weights}: step outside of this function"
-            ));
+            let weights = self.weights_back(arguments);
+            let why =
+                format!("the optimizer's step was under way, and its moments may be half updated{weights}: step outside of this function");
+            return Some(Objection { why, left: Left::unknown() });
+        }
+        if let Some(left) = ended.left.as_ref().filter(|left| !self.survey.covers(left)) {
+            let _ = self.survey.restore(arguments);
+            let why = format!("`{}` inside was not, and what it had changed is not all among the arguments here: pass it along", left.by);
+            return Some(Objection { why, left: Left::unknown() });
         }
         if let Some(why) = self.borrowed() {
-            let _ = self.survey.restore(arguments);
-            return Some(why);
+            let restored = self.survey.is_copied() && self.survey.restore(arguments).is_ok();
+            let left = if restored { Left::default() } else { self.survey.left(arguments) };
+            return Some(Objection { why, left });
         }
         if self.survey.is_copied() && self.survey.is_trained(arguments) && opaque::optimizer(arguments) != Holds::Never {
-            let weights = if self.survey.restore(arguments).is_ok() { "; the weights are as before the call" } else { "" };
-            return Some(format!(
+            let weights = self.weights_back(arguments);
+            let why = format!(
                 "an optimizer may have stepped before the fault, and its moments cannot be put back{weights}: step outside of this function"
-            ));
+            );
+            return Some(Objection { why, left: Left::unknown() });
         }
         if self.survey.is_copied() {
             // Whatever was counted: what was not may have changed too.
-            let restored = self.survey.restore(arguments);
-            return restored.err().map(|error| format!("what the body changed could not be rolled back: {}", torch::text(&error)));
+            let error = self.survey.restore(arguments).err()?;
+            let why = format!("what the body changed could not be rolled back: {}", torch::text(&error));
+            return Some(Objection { why, left: Left::unknown() });
         }
         let changes = self.survey.changes(arguments);
         if changes.is_empty() {
             return None;
         }
-        Some(format!("{}: write `#[safe_mps_op(snapshot)]` to roll back and try again", self.describe(&changes)))
+        let why = format!("{}: write `#[safe_mps_op(snapshot)]` to roll back and try again", self.describe(&changes));
+        Some(Objection { why, left: self.survey.left(arguments) })
+    }
+
+    /// Rolls back, and says so where that went well.
+    fn weights_back<A: Arguments>(&self, arguments: &mut A) -> &'static str {
+        let restored = self.survey.restore(arguments);
+        if self.survey.is_copied() && restored.is_ok() { "; the weights are as before the call" } else { "" }
+    }
+
+    /// Tells the function around what this one leaves changed.
+    pub(super) fn leave_behind(&self, left: Left) {
+        attempt::leave_behind(Left { by: self.site.name(), ..left });
     }
 
     /// Whether the device still works: one that is full does.

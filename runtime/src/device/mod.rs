@@ -21,6 +21,7 @@ mod inject;
 #[path = "inject/none.rs"]
 mod inject;
 mod judge;
+mod left;
 mod migrate;
 mod moving;
 mod on_cpu;

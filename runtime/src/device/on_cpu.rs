@@ -9,6 +9,7 @@ use super::call::Call;
 use super::classify::{self, Class, Fault, without_frames};
 use super::failure::{Failure, amend, fail, raise, said};
 use super::judge::unlock_stores;
+use super::left::Left;
 use super::migrate::{Seen, SeenMut, Visitor, VisitorMut};
 use super::moving::{Exchange, Migration};
 use super::result::{Errors, Tensors};
@@ -110,7 +111,7 @@ impl<'c, A: Arguments, R> OnCpu<'c, A, R> {
                 self.bring_home(returns, returned, first)
             }
             (Err(panic), ..) => {
-                self.undo();
+                self.undo_failed();
                 raise(panic)
             }
         }
@@ -124,7 +125,10 @@ impl<'c, A: Arguments, R> OnCpu<'c, A, R> {
             let text = format!("what the attempt on the CPU changed could not be written back: {}", torch::text(&error));
             return match first {
                 Some(first) => self.both(returns.errors, first, &text),
-                None => fail(returns.errors, &text),
+                None => {
+                    self.undo_failed();
+                    fail(returns.errors, &text)
+                }
             };
         }
         if let Some(exchange) = self.exchange.take() {
@@ -168,7 +172,7 @@ impl<'c, A: Arguments, R> OnCpu<'c, A, R> {
     fn both<E: Errors<R>>(&mut self, errors: E, first: Failure<R>, second: &str) -> R {
         let site = self.call.site;
         let why = self.outrun().or_else(|| mixed(second).map(|_| self.left_behind()));
-        self.undo();
+        self.undo_failed();
         let second = format!("{}{}", without_frames(second), why.map(|why| format!("; {why}")).unwrap_or_default());
         report::refused(site, &self.call.device(), &first.fault, &format!("the CPU failed too: {second}"));
         amend(errors, first.result, &format!("\n\nbackstop: `{}` failed on the CPU too: {second}", site.name()))
@@ -178,7 +182,7 @@ impl<'c, A: Arguments, R> OnCpu<'c, A, R> {
     fn misrouted<E: Errors<R>>(&mut self, errors: E, result: std::thread::Result<R>, text: &str) -> R {
         let site = self.call.site;
         let why = self.outrun().unwrap_or_else(|| self.left_behind());
-        self.undo();
+        self.undo_failed();
         self.call.routes.succeeded(|| self.call.signature(self.arguments));
         mixed(text).iter().for_each(|fault| report::refused(site, &self.call.device(), fault, &why));
         amend(errors, result, &format!("\n\nbackstop: `{}` was sent to the CPU, and could not run there: {why}", site.name()))
@@ -200,6 +204,18 @@ impl<'c, A: Arguments, R> OnCpu<'c, A, R> {
         opaque::remedy(self.call.names, self.arguments).unwrap_or_else(|| {
             "a tensor that the body uses was left on the device: derive `backstop::Migrate` for the argument that holds it".to_owned()
         })
+    }
+
+    /// Undoes everything, as far as that can be: the function around this one is told of the rest.
+    fn undo_failed(&mut self) {
+        let stepped = self.migration.is_outrun();
+        self.undo();
+        let survey = &self.call.survey;
+        if stepped {
+            self.call.leave_behind(Left::unknown());
+        } else if !survey.is_copied() {
+            self.call.leave_behind(survey.left(self.arguments));
+        }
     }
 
     fn undo(&mut self) {

@@ -4,6 +4,7 @@
 use smallvec::SmallVec;
 
 use super::argument::Arguments;
+use super::left::Left;
 use super::migrate::{Seen, Visitor, Whose};
 use super::snapshot::Snapshot;
 use super::torch::{self, Device, TchError, Tensor};
@@ -106,6 +107,30 @@ impl Survey {
         changes.extend(notes.map(|note| (note.argument as usize, Change::Replaced)));
         changes.dedup();
         changes
+    }
+
+    /// What was changed since and not put back.
+    pub(crate) fn left<A: Arguments>(&self, arguments: &A) -> Left {
+        let (mut left, mut notes) = (Left::default(), self.notes.iter());
+        arguments.visit(&mut Visitor::new(&mut |whose, seen| {
+            let Some((tensor, _)) = seen.tensor() else { return };
+            match notes.next().map_or(Some(Change::Replaced), |note| note.change(tensor, whose)) {
+                Some(Change::Replaced) => left.more = true,
+                Some(change) => {
+                    left.uncounted |= change == Change::Unknown;
+                    left.tensors.push(torch::identity(tensor));
+                }
+                None => {}
+            }
+        }));
+        left.more |= notes.next().is_some();
+        left
+    }
+
+    /// Whether the notes, or the copies where only these tell, are of all that was left changed.
+    pub(crate) fn covers(&self, left: &Left) -> bool {
+        let noted = |identity: &usize| self.notes.iter().any(|note| note.tensor.identity == *identity);
+        !left.more && (self.is_copied() || !left.uncounted) && left.tensors.iter().all(noted)
     }
 
     /// Whether a parameter under training was written, as an optimizer does.
