@@ -30,8 +30,9 @@ pub(super) struct Standing {
 }
 
 struct Trouble {
-    /// What its channels were told; `None` before the first episode is over.
-    told: Option<Episode>,
+    /// What was told, and to whom: the newest episode last, and of earlier ones those that a channel was told as the worst. Each channel
+    /// stands in one at most. Empty before the first episode is over.
+    told: Vec<Episode>,
     /// Incidents whose end has not come.
     lasting: HashSet<IncidentId>,
     /// The last incident, or the last end of one.
@@ -53,7 +54,7 @@ pub(super) enum News {
 impl Standing {
     /// Counts an incident; `good` calls of its function have ended well so far.
     pub(super) fn begin(&mut self, id: IncidentId, key: Key, good: u64, now: Tick) {
-        let new = || Trouble { told: None, lasting: HashSet::new(), last: now, good, repeat: Tick::NEVER };
+        let new = || Trouble { told: Vec::new(), lasting: HashSet::new(), last: now, good, repeat: Tick::NEVER };
         let trouble = self.troubles.entry(key).or_insert_with(new);
         (trouble.last, trouble.good) = (now, good);
         if key.1.lasts() && trouble.lasting.len() < FOLLOWED {
@@ -64,7 +65,7 @@ impl Standing {
     /// Remembers what the channels are told about an episode.
     pub(super) fn tell(&mut self, episode: &Episode, now: Tick) {
         if let Some(trouble) = self.troubles.get_mut(&episode.key()) {
-            trouble.told = Some(episode.without_evidence());
+            trouble.tell(episode.without_evidence());
             trouble.repeat = now.after(REPEATED);
         }
     }
@@ -79,17 +80,28 @@ impl Standing {
 
     /// What is to be told at `now`; `good` counts the calls of a function that have ended well.
     pub(super) fn news(&mut self, now: Tick, good: impl Fn(&str) -> u64) -> Vec<News> {
-        let over = self.troubles.extract_if(|key, trouble| trouble.told.is_some() && trouble.is_over(*key, now, &good));
-        let mut news: Vec<News> = over.filter_map(|(_, trouble)| trouble.told).map(News::Over).collect();
+        let over = self.troubles.extract_if(|key, trouble| !trouble.told.is_empty() && trouble.is_over(*key, now, &good));
+        let mut news: Vec<News> = over.flat_map(|(_, trouble)| trouble.told).map(News::Over).collect();
         for trouble in self.troubles.values_mut().filter(|trouble| now >= trouble.repeat) {
             trouble.repeat = now.after(REPEATED);
-            news.extend(trouble.told.clone().map(News::Again));
+            news.extend(trouble.told.iter().cloned().map(News::Again));
         }
         news
     }
 }
 
 impl Trouble {
+    /// A channel hears again, and hears the end, of the worst that it was told; of equals, of the last.
+    fn tell(&mut self, mut episode: Episode) {
+        for earlier in &mut self.told {
+            let worse = earlier.verdict.severity > episode.verdict.severity;
+            let (kept, given) = if worse { (&*earlier, &mut episode) } else { (&episode, earlier) };
+            given.verdict.notify.retain(|channel| !kept.verdict.notify.contains(channel));
+        }
+        self.told.retain(|earlier| !earlier.verdict.notify.is_empty());
+        self.told.push(episode);
+    }
+
     fn is_over(&self, (function, kind): Key, now: Tick, good: impl Fn(&str) -> u64) -> bool {
         let quiet = now.since(self.last);
         match kind.lasts() {
@@ -155,6 +167,50 @@ mod tests {
         standing.begin(IncidentId(2), (FETCH.name(), IncidentKind::Limit), 6, at(60));
         assert!(!over(&mut standing, 119, 7));
         assert!(over(&mut standing, 120, 7));
+    }
+
+    /// Tells `channels` of incident `id` at that second.
+    fn tell(standing: &mut Standing, id: u64, severity: Severity, channels: &[&str]) {
+        standing.begin(IncidentId(id), (FETCH.name(), IncidentKind::Limit), 5, at(id));
+        let verdict = Verdict { severity, notify: channels.iter().map(|channel| (*channel).into()).collect() };
+        standing.tell(&Episode::new(incident(id, IncidentKind::Limit), verdict, at(id)), at(id));
+    }
+
+    /// Who hears the end of which incident; of those that nobody was told of, `nobody`.
+    fn ends(mut standing: Standing) -> Vec<(u64, String)> {
+        let of = |news| match news {
+            News::Over(episode) => (episode.incident.id.0, episode.verdict.notify.join(" ")),
+            News::Again(_) => panic!("it is over"),
+        };
+        standing.news(at(100_000), |_| 6).into_iter().map(of).collect()
+    }
+
+    #[test]
+    fn whoever_was_told_at_any_step_is_told_the_end() {
+        let mut standing = Standing::default();
+        tell(&mut standing, 1, Severity::Warning, &["dev", "log"]);
+        tell(&mut standing, 2, Severity::Critical, &["ops", "log"]);
+        assert_eq!(standing.news(at(62), |_| 5).len(), 2, "both are repeated");
+        assert_eq!(ends(standing), [(1, "dev".into()), (2, "ops log".into())]);
+    }
+
+    #[test]
+    fn an_incident_that_nobody_is_told_of_takes_the_end_from_nobody() {
+        let mut standing = Standing::default();
+        tell(&mut standing, 1, Severity::Critical, &["ops"]);
+        tell(&mut standing, 2, Severity::Info, &[]);
+        tell(&mut standing, 3, Severity::Info, &["ops", "dev"]);
+        assert_eq!(ends(standing), [(1, "ops".into()), (3, "dev".into())], "of the worst that each was told");
+    }
+
+    #[test]
+    fn a_trouble_that_goes_on_for_ever_remembers_each_channel_once() {
+        let mut standing = Standing::default();
+        for id in 1..500 {
+            let severity = [Severity::Warning, Severity::Info, Severity::Error][usize::try_from(id % 3).unwrap()];
+            tell(&mut standing, id, severity, [&["a", "b"][..], &["b"], &[], &["c", "a"]][usize::try_from(id % 4).unwrap()]);
+        }
+        assert!(ends(standing).len() <= 4);
     }
 
     #[test]

@@ -47,7 +47,8 @@ fn named(folder: &Path, prefix: &str, time: SystemTime, program: &Program, numbe
     folder.join(format!("{prefix}{time}-{}-{number:06}.txt", program.pid))
 }
 
-/// Writes both files, so that whoever reads one reads it whole, and deletes what is beyond `keep` of the same kind.
+/// Writes both files, so that whoever reads one reads it whole, and deletes what is beyond `keep` of the same kind. What cannot be deleted
+/// makes the report no less written: another program may have pruned the same folder meanwhile, or own what is in it.
 pub(super) fn write(text_path: &Path, text: &str, json: &Value, keep: usize) -> io::Result<()> {
     let folder = text_path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder)?;
@@ -55,7 +56,8 @@ pub(super) fn write(text_path: &Path, text: &str, json: &Value, keep: usize) -> 
     // The text comes last: who sees it finds the other beside it.
     replace(&text_path.with_extension("json"), json.as_bytes())?;
     replace(text_path, text.as_bytes())?;
-    prune(folder, prefix(text_path), keep)
+    prune(folder, prefix(text_path), keep);
+    Ok(())
 }
 
 /// Waits until both files are on the disk, and their names, so that they outlive the machine too.
@@ -88,15 +90,15 @@ fn sync(folder: &Path) -> io::Result<()> {
 }
 
 /// Deletes the oldest reports. Other files in the folder are left alone.
-fn prune(folder: &Path, prefix: &str, keep: usize) -> io::Result<()> {
-    let mut reports: Vec<(SystemTime, PathBuf)> = fs::read_dir(folder)?.flatten().filter_map(|entry| aged(&entry, prefix)).collect();
+fn prune(folder: &Path, prefix: &str, keep: usize) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    let mut reports: Vec<(SystemTime, PathBuf)> = entries.flatten().filter_map(|entry| aged(&entry, prefix)).collect();
     reports.sort();
     let excess = reports.len().saturating_sub(keep);
     for (_, report) in reports.drain(..excess) {
-        fs::remove_file(&report)?;
+        let _ = fs::remove_file(&report);
         let _ = fs::remove_file(report.with_extension("json"));
     }
-    Ok(())
 }
 
 /// A text report and its age; times that cannot be read count as old.
@@ -138,6 +140,20 @@ mod tests {
         for id in 8..=12 {
             assert!(names.iter().any(|name| name.ends_with(&format!("{id:06}.json"))), "{id}: {names:?}");
         }
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn a_report_is_written_though_an_older_one_cannot_be_deleted() {
+        let folder = folder("stubborn");
+        // No file, so nobody can remove it as one.
+        fs::create_dir_all(folder.join("incident-0.txt").join("in the way")).unwrap();
+        for id in 1..=3 {
+            let incident = incident(id, IncidentKind::Limit);
+            save(&path(&folder, &incident), &incident, 1).unwrap();
+        }
+        let names = names(&folder);
+        assert!(names.iter().any(|name| name.ends_with("000003.txt")), "{names:?}");
         fs::remove_dir_all(folder).unwrap();
     }
 
