@@ -39,10 +39,20 @@ impl Sink for Webhook {
         let sent = self.agent.post(&self.url).header("content-type", "application/json").send(body);
         match sent {
             Ok(answer) if answer.status().is_success() => Ok(()),
-            Ok(answer) => Err(format!("{} answered {}", self.url, answer.status())),
-            Err(error) => Err(format!("{}: {error}", self.url)),
+            Ok(answer) => Err(format!("{} answered {}", place(&self.url), answer.status())),
+            // Its text is the address.
+            Err(ureq::Error::BadUri(_)) => Err(format!("{}: no address to send to", place(&self.url))),
+            Err(error) => Err(format!("{}: {error}", place(&self.url))),
         }
     }
+}
+
+/// As much of an address as a log may have: scheme, host and port. Most services take the rest for a password.
+fn place(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    let authority = rest.split(['/', '?', '#', '\\']).next().unwrap_or_default();
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    format!("{scheme}://{host}")
 }
 
 #[cfg(test)]
@@ -105,6 +115,20 @@ mod tests {
         let error = Webhook::new(url, WebhookFormat::Json).deliver(&notification(1)).unwrap_err();
         assert!(error.contains("500"), "{error}");
         server.join().unwrap();
+    }
+
+    #[test]
+    fn an_error_says_where_and_keeps_what_may_be_a_password() {
+        let (url, server) = server("HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n");
+        let secret = url.replace("http://", "http://me:s3cret@").replace("hook", "services/s3cret?token=s3cret");
+        let refused = Webhook::new(secret, WebhookFormat::Json).deliver(&notification(1)).unwrap_err();
+        assert!(refused.starts_with(url.strip_suffix("/hook").unwrap()) && refused.contains("403"), "{refused}");
+        server.join().unwrap();
+        let unreachable = "http://me:s3cret@127.0.0.1:1/s3cret".to_owned();
+        let bad = ["me:s3cret@host/s3cret".to_owned(), "http:///s3cret".to_owned(), "http://a b/s3cret".to_owned(), unreachable];
+        for (url, error) in bad.map(|url| (url.clone(), Webhook::new(url, WebhookFormat::Json).deliver(&notification(1)).unwrap_err())) {
+            assert!(!refused.contains("s3cret") && !error.contains("s3cret"), "{url}: {refused}, {error}");
+        }
     }
 
     #[test]

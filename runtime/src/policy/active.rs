@@ -5,7 +5,7 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use arc_swap::ArcSwap;
 
@@ -18,6 +18,7 @@ use super::set::PolicySet;
 #[cfg(feature = "tch")]
 use super::settings::DevicePolicy;
 use super::settings::Policy;
+use super::watch::Stamp;
 use super::watchdog::WatchdogPolicy;
 use crate::coarse;
 use crate::event::Event;
@@ -44,13 +45,11 @@ impl Active {
         #[cfg(not(feature = "inject"))]
         let _ = before;
         static EDITION: AtomicU64 = AtomicU64::new(0);
-        let watchdog = set.file.watchdog();
-        watchdog.publish();
         Self {
             generation,
             edition: EDITION.fetch_add(1, Ordering::Relaxed) + 1,
             table: sites.iter().map(|site| Arc::new(set.policy(site))).collect(),
-            watchdog: Arc::new(watchdog),
+            watchdog: Arc::new(set.file.watchdog()),
             #[cfg(feature = "inject")]
             faults: crate::inject::Plan::new(set.injections(), sites, before.map(|before| &before.faults)),
             set,
@@ -147,15 +146,16 @@ pub(crate) fn load(path: Option<&Path>) -> Result<PolicySet, PolicyError> {
     PolicySet::load(environment.config.clone().as_deref().or(path), environment, problems, sites())
 }
 
-/// One at a time, so that the highest generation is the one that stays.
+/// One at a time: the highest generation is the one that stays, and what is published beside it is its own.
 static INSTALLING: Mutex<()> = Mutex::new(());
 
 /// Works out anew what is in force: something outside of policies has changed.
 pub(super) fn work_out_again() {
-    let _installing = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
-    let before = current();
-    in_force().store(Arc::new(Active::new(before.set.clone(), before.generation, sites(), Some(&*before))));
-    coarse::advance();
+    // Before the lock, which a beginning takes.
+    let in_force = in_force();
+    let installing = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
+    let before = in_force.load_full();
+    put_in_force(Active::new(before.set.clone(), before.generation, sites(), Some(&*before)), &installing);
 }
 
 /// Puts `set` in force for all calls that start from now on, and says so by [`Event::PolicyLoaded`].
@@ -164,12 +164,21 @@ pub(crate) fn install(set: PolicySet) {
     let path = set.path.clone();
     let generation = GENERATION.fetch_add(1, Ordering::Relaxed) + 1;
     let notices = notices_of_the_first(&set.environment);
-    let active = Arc::new(Active::new(set, generation, sites(), ACTIVE.get().map(|before| before.load_full()).as_deref()));
-    ACTIVE.get_or_init(|| ArcSwap::new(Arc::clone(&active))).store(active);
-    coarse::advance();
+    let before = ACTIVE.get().map(ArcSwap::load_full);
+    put_in_force(Active::new(set, generation, sites(), before.as_deref()), &installing);
     drop(installing);
     announce(&notices);
     observe::event(&Event::PolicyLoaded { generation, path: path.as_deref().and_then(|path| path.to_str()) });
+}
+
+/// What others look up beside the table is published after it, by whoever holds the lock.
+fn put_in_force(active: Active, _installing: &MutexGuard<'_, ()>) -> &'static ArcSwap<Active> {
+    let active = Arc::new(active);
+    let in_force = ACTIVE.get_or_init(|| ArcSwap::new(Arc::clone(&active)));
+    in_force.store(Arc::clone(&active));
+    active.watchdog.publish();
+    coarse::advance();
+    in_force
 }
 
 fn in_force() -> &'static ArcSwap<Active> {
@@ -182,25 +191,21 @@ fn in_force() -> &'static ArcSwap<Active> {
 /// The first call of a program that installs nothing. Events follow after the table stands: who hears them may look a policy up.
 #[cold]
 fn begin() -> &'static ArcSwap<Active> {
-    let mut began = None;
-    let in_force = ACTIVE.get_or_init(|| {
-        let mut environment = Environment::read();
-        let notices = notices_of_the_first(&environment);
-        let Uninstalled { set, refused, loaded } = uninstalled(&mut environment, sites());
-        let generation = if loaded { GENERATION.fetch_add(1, Ordering::Relaxed) + 1 } else { 0 };
-        began = Some((notices, refused));
-        ArcSwap::from_pointee(Active::new(set, generation, sites(), None))
-    });
-    if let Some((notices, refused)) = began {
-        announce(&notices);
-        for error in refused {
-            observe::event(&Event::PolicyRefused { message: &error.to_string() });
-        }
-        let active = in_force.load();
-        if active.generation > 0 {
-            let path = active.set.path.as_deref().and_then(Path::to_str);
-            observe::event(&Event::PolicyLoaded { generation: active.generation, path });
-        }
+    let installing = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(in_force) = ACTIVE.get() {
+        return in_force;
+    }
+    let Uninstalled { set, refused, loaded } = uninstalled(&mut Environment::read(), sites());
+    let generation = if loaded { GENERATION.fetch_add(1, Ordering::Relaxed) + 1 } else { 0 };
+    let (notices, path) = (notices_of_the_first(&set.environment), set.path.clone());
+    let in_force = put_in_force(Active::new(set, generation, sites(), None), &installing);
+    drop(installing);
+    announce(&notices);
+    for error in refused {
+        observe::event(&Event::PolicyRefused { message: &error.to_string() });
+    }
+    if generation > 0 {
+        observe::event(&Event::PolicyLoaded { generation, path: path.as_deref().and_then(Path::to_str) });
     }
     in_force
 }
@@ -220,11 +225,14 @@ fn uninstalled(environment: &mut Environment, sites: &[&'static Site]) -> Uninst
     if !problems.is_empty() {
         refused.push(PolicyError::new(problems, Path::new(""), ""));
     }
+    // Before it is read: a file that changes in between looks changed afterwards.
+    let stamp = environment.config.as_deref().and_then(Stamp::of);
     match PolicySet::load(environment.config.as_deref(), environment.clone(), Vec::new(), sites) {
         Ok(set) => Uninstalled { loaded: set.path.is_some(), set, refused },
         Err(error) => {
+            let set = PolicySet::without_file(environment.clone(), stamp.filter(|_| !error.unread));
             refused.push(error);
-            Uninstalled { set: PolicySet::without_file(environment.clone()), refused, loaded: false }
+            Uninstalled { set, refused, loaded: false }
         }
     }
 }

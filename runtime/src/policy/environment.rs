@@ -87,6 +87,7 @@ impl Environment {
         if let Some(Disable::Listed(patterns)) = &mut self.disable {
             let lost = patterns.extract_if(.., |pattern| is_lost(pattern, sites));
             problems.extend(lost.map(|pattern| unmatched(DISABLE, &pattern, sites)));
+            self.disable = self.disable.take_if(|disable| *disable != Disable::Listed(Vec::new()));
         }
         #[cfg(feature = "inject")]
         problems.extend(self.take_injection_problems(sites));
@@ -103,13 +104,16 @@ impl Environment {
             }
             Some(Ok(rules)) => {
                 let patterns = rules.iter().map(crate::inject::Rule::function);
-                let lost = patterns.filter(|pattern| is_lost(pattern, sites));
-                lost.map(|pattern| unmatched(INJECT, pattern, sites)).collect()
+                let lost: Vec<_> = patterns.filter(|pattern| is_lost(pattern, sites)).collect();
+                if lost.len() == rules.len() {
+                    self.inject = None;
+                }
+                lost.into_iter().map(|pattern| unmatched(INJECT, pattern, sites)).collect()
             }
         }
     }
 
-    /// One sentence for each variable that changes what guards do.
+    /// One sentence for each variable that changes what guards do. To be asked for once the [problems](Self::take_problems) are taken out.
     pub(crate) fn notices(&self) -> Vec<String> {
         let disable = self.disable.as_ref().map(|disable| match disable {
             Disable::Guards => format!("{DISABLE}=1: every guard is off, fallbacks stay on"),
@@ -227,6 +231,16 @@ mod tests {
         let problems = environment(&[("BACKSTOP_DISABLE", "api::fetsh")]).take_problems(&[&SITE]);
         assert!(problems[0].message.contains("`api::fetsh` matches no annotated function"));
         assert_eq!(problems[0].help.as_deref(), Some("did you mean `api::fetch`?"));
+    }
+
+    #[test]
+    fn a_switch_that_is_refused_has_no_sentence() {
+        static SITE: Site = Site::timeout_async("api::fetch");
+        let mut switched = environment(&[("BACKSTOP_DISABLE", "api::nothing"), ("BACKSTOP_INJECT", "api::nothing=stall")]);
+        assert_eq!(switched.take_problems(&[&SITE]).len(), if cfg!(feature = "inject") { 2 } else { 1 });
+        assert_eq!(switched.disable, None);
+        let said = switched.notices();
+        assert!(said.iter().all(|said| said.contains("has no effect")), "{said:?}");
     }
 
     #[test]

@@ -39,6 +39,8 @@ impl Problem {
 pub struct PolicyError {
     problems: Vec<PolicyProblem>,
     rendered: String,
+    /// Whether the file could not be read, whatever it says.
+    pub(super) unread: bool,
 }
 
 /// One problem of a [`PolicyError`].
@@ -57,7 +59,12 @@ impl PolicyError {
         let mut rendered: Vec<String> = problems.iter().map(|problem| render(problem, &name, source)).collect();
         rendered.push(summary(problems.len()));
         let problems = problems.into_iter().map(|problem| PolicyProblem::new(problem, source)).collect();
-        Self { problems, rendered: rendered.join("\n\n") }
+        Self { problems, rendered: rendered.join("\n\n"), unread: false }
+    }
+
+    /// The file could not be read, whatever it says.
+    pub(super) fn unread(problems: Vec<Problem>, path: &Path) -> Self {
+        Self { unread: true, ..Self::new(problems, path, "") }
     }
 
     /// Everything that is wrong, in the order of the file.

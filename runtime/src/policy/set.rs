@@ -72,11 +72,13 @@ impl PolicySet {
         let Some(path) = path else { return Self::of_text(Path::new(""), "", environment, problems, sites) };
         // Before the text: a file that changes in between looks changed afterwards.
         let stamp = Stamp::of(path);
-        let text = std::fs::read_to_string(path).unwrap_or_else(|error| {
-            problems.push(unreadable(path, &error));
-            String::new()
-        });
-        Ok(Self { stamp, ..Self::of_text(path, &text, environment, problems, sites)? })
+        match std::fs::read_to_string(path) {
+            Ok(text) => Ok(Self { stamp, ..Self::of_text(path, &text, environment, problems, sites)? }),
+            Err(error) => {
+                problems.push(unreadable(path, &error));
+                Err(PolicyError::unread(problems, path))
+            }
+        }
     }
 
     /// Reads the text of a policy file; `path` stands for it in messages, and is empty where there is none.
@@ -101,10 +103,10 @@ impl PolicySet {
         Ok(Self { path, stamp: None, file, environment })
     }
 
-    /// The environment alone has its say; the file that it names is broken, but may be mended while it is watched.
-    pub(crate) fn without_file(environment: Environment) -> Self {
+    /// The environment alone has its say; the file that it names is broken, but may be mended while it is watched. `stamp`: what it looked
+    /// like when it was refused for what it says; `None` where nobody could read it.
+    pub(super) fn without_file(environment: Environment, stamp: Option<Stamp>) -> Self {
         let path: Option<Arc<Path>> = environment.config.as_deref().map(Arc::from);
-        let stamp = path.as_deref().and_then(Stamp::of);
         Self { path, stamp, file: PolicyFile::default(), environment }
     }
 

@@ -29,9 +29,12 @@ pub(crate) struct Watch {
     known: Option<Stamp>,
     /// What was seen last.
     seen: Option<Stamp>,
-    /// Whether the file has been missed, and this was said.
-    missing: bool,
+    /// Whether the file could not be read, and this was said. It is tried again at every look: what keeps a program from reading a file (its
+    /// mode, too many open ones) may change without it.
+    unread: bool,
 }
+
+type Loaded = Result<PolicySet, PolicyError>;
 
 /// What changes when a file does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,20 +55,21 @@ impl Watch {
     fn of(set: &PolicySet) -> Option<Self> {
         let path = set.path.as_deref()?.to_owned();
         let environment = set.environment.clone();
-        Some(Self { path, environment, next: Tick::default(), known: set.stamp, seen: set.stamp, missing: set.stamp.is_none() })
+        Some(Self { path, environment, next: Tick::default(), known: set.stamp, seen: set.stamp, unread: set.stamp.is_none() })
     }
 
     /// Looks at the file, if it is time to, and puts its policies in force if it changed. Cheap when called more often.
     pub(crate) fn poll(&mut self, now: Tick) {
-        match self.check(now, sites()) {
+        match self.check(now, |watch| watch.load(sites())) {
             Some(Ok(set)) => active::install(set),
             Some(Err(error)) => observe::event(&Event::PolicyRefused { message: &error.to_string() }),
             None => {}
         }
     }
 
-    /// The policies of the file, if it changed.
-    fn check(&mut self, now: Tick, sites: &[&'static Site]) -> Option<Result<PolicySet, PolicyError>> {
+    /// What `load` makes of the file, if it changed. One that cannot be read is reported once; programs that replace a file may leave a
+    /// moment without it.
+    fn check(&mut self, now: Tick, load: impl FnOnce(&Self) -> Loaded) -> Option<Loaded> {
         if now < self.next {
             return None;
         }
@@ -73,27 +77,19 @@ impl Watch {
         let stamp = Stamp::of(&self.path);
         let settled = stamp == self.seen;
         self.seen = stamp;
-        if stamp.is_none() {
-            return self.missed(settled, sites);
-        }
-        if !settled || (stamp == self.known && !self.missing) {
+        if !settled || (stamp == self.known && !self.unread) {
             return None;
         }
-        self.missing = false;
+        let (loaded, said) = (load(self), self.unread);
+        self.unread = loaded.as_ref().is_err_and(|error| error.unread);
+        if self.unread {
+            return (!said).then_some(loaded);
+        }
         self.known = stamp;
-        Some(self.load(sites))
+        Some(loaded)
     }
 
-    /// A file that is gone is reported once; programs that replace a file may leave a moment without it.
-    fn missed(&mut self, settled: bool, sites: &[&'static Site]) -> Option<Result<PolicySet, PolicyError>> {
-        if !settled || self.missing {
-            return None;
-        }
-        self.missing = true;
-        Some(self.load(sites))
-    }
-
-    fn load(&self, sites: &[&'static Site]) -> Result<PolicySet, PolicyError> {
+    fn load(&self, sites: &[&'static Site]) -> Loaded {
         PolicySet::load(Some(&self.path), self.environment.clone(), Vec::new(), sites)
     }
 }
@@ -163,7 +159,7 @@ mod tests {
         fn look(&mut self, times: usize) -> Vec<Result<Option<Duration>, PolicyError>> {
             let results = (0..times).filter_map(|_| {
                 self.1 = self.1.after(INTERVAL);
-                self.0.check(self.1, &[&SITE])
+                self.0.check(self.1, |watch| watch.load(&[&SITE]))
             });
             results.map(|result| result.map(|set| set.policy(&SITE).timeout.value)).collect()
         }
@@ -187,7 +183,7 @@ mod tests {
     fn a_file_that_was_named_and_comes_later_is_read() {
         let folder = Folder::new("later");
         let environment = Environment { config: Some(folder.file()), ..Environment::default() };
-        let mut watched = Watched(Watch::of(&PolicySet::without_file(environment)).unwrap(), Tick::default());
+        let mut watched = Watched(Watch::of(&PolicySet::without_file(environment, None)).unwrap(), Tick::default());
         assert!(watched.look(3).is_empty());
         folder.write("[defaults]\ntimeout = \"2s\"\n");
         assert_eq!(watched.look(3), [Ok(Some(2 * SECOND))]);
@@ -234,6 +230,31 @@ mod tests {
         assert_eq!(watched.look(5), [Ok(Some(SECOND))]);
     }
 
+    #[test]
+    fn a_file_that_cannot_be_read_is_refused_once_and_tried_again_though_nobody_touches_it() {
+        let folder = Folder::new("unreadable");
+        folder.write("[defaults]\ntimeout = \"1s\"\n");
+        let mut watched = Watched::new(&folder);
+        folder.write("[defaults]\ntimeout = \"2s\"\n");
+        let elsewhere = folder.0.join("nowhere");
+        let unreadable = || PolicySet::load(Some(&elsewhere), Environment::default(), Vec::new(), &[&SITE]);
+        let refused = (0..5).filter_map(|_| {
+            watched.1 = watched.1.after(INTERVAL);
+            watched.0.check(watched.1, |_| unreadable())
+        });
+        assert_eq!(refused.count(), 1);
+        assert_eq!(watched.look(5), [Ok(Some(2 * SECOND))]);
+    }
+
+    #[test]
+    fn a_file_that_nobody_could_read_at_the_start_is_read_when_somebody_can() {
+        let folder = Folder::new("start");
+        folder.write("[defaults]\ntimeout = \"2s\"\n");
+        let environment = Environment { config: Some(folder.file()), ..Environment::default() };
+        let mut watched = Watched(Watch::of(&PolicySet::without_file(environment, None)).unwrap(), Tick::default());
+        assert_eq!(watched.look(5), [Ok(Some(2 * SECOND))]);
+    }
+
     #[cfg(unix)]
     #[test]
     fn a_link_that_is_pointed_elsewhere_is_a_change() {
@@ -253,8 +274,8 @@ mod tests {
         let folder = Folder::new("interval");
         folder.write("[defaults]\ntimeout = \"1s\"\n");
         let mut watch = Watch::of(&read(&folder)).unwrap();
-        assert!(watch.check(Tick::from_nanos(1), &[&SITE]).is_none());
+        assert!(watch.check(Tick::from_nanos(1), |_| panic!("it has not changed")).is_none());
         folder.write("[defaults]\ntimeout = \"2s\"\n");
-        assert!((2..100).all(|nanos| watch.check(Tick::from_nanos(nanos), &[&SITE]).is_none()));
+        assert!((2..100).all(|nanos| watch.check(Tick::from_nanos(nanos), |_| panic!("too early")).is_none()));
     }
 }
