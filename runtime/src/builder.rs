@@ -150,7 +150,7 @@ fn serve(address: &str, policies: &policy::PolicySet) -> Result<Server, InstallE
     let on_loopback = || address.parse().ok().map(|port: u16| (std::net::Ipv4Addr::LOCALHOST, port).into());
     let parsed = address.parse().ok().or_else(on_loopback).ok_or_else(|| InstallError::Address(address.to_owned()))?;
     let server = Server::start(parsed).map_err(InstallError::Serve)?;
-    exporter::install(policies.longest_limit()).map_err(InstallError::Exporter)?;
+    exporter::install(policies.longest_call()).map_err(InstallError::Exporter)?;
     Ok(server)
 }
 

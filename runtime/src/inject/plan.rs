@@ -61,6 +61,11 @@ impl Fits {
         Self { device, others: !device || !sites.iter().any(|other| guarded(&other)) }
     }
 
+    /// Whether another attribute of the function asks first, for the same call.
+    fn again(self) -> bool {
+        !self.others
+    }
+
     fn takes(self, fault: Option<&Fault>) -> bool {
         match fault {
             None => true,
@@ -76,14 +81,15 @@ pub(super) struct Armed {
     rule: Rule,
     seed: u64,
     drawn: AtomicU64,
-    /// How many calls each step has taken.
-    taken: Vec<AtomicU64>,
+    /// How many calls each step has taken: where the attribute asks first, and where it asks again. A call that no fault is for (`off`) is let
+    /// off by both.
+    taken: Vec<[AtomicU64; 2]>,
 }
 
 impl Armed {
     pub(super) fn new(rule: Rule) -> Self {
         let seed = mixed(rule.seed_of() ^ hash(rule.function().as_str()));
-        let taken = rule.steps().iter().map(|_| AtomicU64::new(0)).collect();
+        let taken = rule.steps().iter().map(|_| Default::default()).collect();
         Self { rule, seed, drawn: AtomicU64::new(0), taken }
     }
 
@@ -101,7 +107,8 @@ impl Armed {
     /// The first step that takes the call decides; none may.
     pub(super) fn draw(&self, fits: Fits) -> Option<Fault> {
         let steps = self.rule.steps().iter().zip(&self.taken).filter(|(step, _)| fits.takes(step.fault.as_ref()));
-        steps.filter(|(step, taken)| self.takes(step, taken)).map(|(step, _)| step.fault.clone()).next()?
+        let taken_by = |step: &Step| usize::from(step.fault.is_none() && fits.again());
+        steps.filter(|(step, taken)| self.takes(step, &taken[taken_by(step)])).map(|(step, _)| step.fault.clone()).next()?
     }
 
     fn takes(&self, step: &Step, taken: &AtomicU64) -> bool {
@@ -194,5 +201,20 @@ mod tests {
         let drawn = |text, site: &Site| Armed::new(rule(text)).draw(Fits::of(site, &sites)).is_some();
         assert_eq!([&GUARDED, &ON_DEVICE, &TENSORS].map(|site| drawn("train::*=stall", site)), [true, false, true]);
         assert_eq!([&GUARDED, &ON_DEVICE, &TENSORS].map(|site| drawn("train::*=device", site)), [false, true, true]);
+    }
+
+    #[test]
+    fn a_call_that_is_let_off_is_counted_once_though_both_attributes_ask() {
+        static GUARDED: Site = Site::timeout_async("train::step");
+        static ON_DEVICE: Site = Site::safe_mps_op("train::step");
+        let sites: [&Site; 2] = [&GUARDED, &ON_DEVICE];
+        let calls = |text| {
+            let armed = Armed::new(rule(text));
+            let call = || sites.map(|site| armed.draw(Fits::of(site, &sites)).map(|fault| fault.name()));
+            [call(), call(), call(), call()]
+        };
+        let none = [None, None];
+        assert_eq!(calls("train::step=2*off->1*stall->off"), [none, none, [Some("stall"), None], none]);
+        assert_eq!(calls("train::step=2*off->1*device->off"), [none, none, [None, Some("device")], none]);
     }
 }

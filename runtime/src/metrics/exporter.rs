@@ -11,7 +11,7 @@ use super::{buckets, names};
 
 static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
 
-/// Installs the recorder. `longest` is the longest limit in force: the buckets of `backstop_call_duration_seconds` go beyond it.
+/// Installs the recorder. `longest` is the longest that limits let a call last: the buckets of `backstop_call_duration_seconds` go beyond it.
 ///
 /// # Errors
 ///

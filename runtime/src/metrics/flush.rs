@@ -87,8 +87,8 @@ impl Facade<'_> {
         for (d, device) in names::DEVICES.iter().enumerate() {
             for (c, class) in names::DEVICE_CLASSES.iter().enumerate() {
                 let count = total(&group.sites, |tally| tally.device_fallbacks(d, c));
-                // At 0 from the start for the device that the attribute is named after; others once they are seen.
-                if d == 0 || count > 0 {
+                // At 0 from the start, but for devices that hardly any program has.
+                if *device != "other" || count > 0 {
                     self.counter(names::DEVICE_FALLBACKS, group, &[("device", device), ("class", class)], count);
                 }
             }

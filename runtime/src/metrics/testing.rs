@@ -198,6 +198,7 @@ mod exposition {
         assert_eq!(fallbacks("mps", "out_of_memory"), Some(&1.0));
         assert_eq!(fallbacks("mps", "unsupported_op"), Some(&0.0));
         assert_eq!(fallbacks("cuda", "poisoned"), Some(&1.0));
+        assert_eq!((fallbacks("cuda", "out_of_memory"), fallbacks("other", "poisoned")), (Some(&0.0), None));
         assert_eq!(series["backstop_incidents_total{function=\"metrics_test::tensor\",kind=\"device\",severity=\"critical\"}"], 1.0);
         assert_eq!(series["backstop_device_route{function=\"metrics_test::tensor\"}"], 0.0);
     }

@@ -3,6 +3,8 @@
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
+#[cfg(any(feature = "prometheus", test))]
+use std::time::Duration;
 
 use super::channel::Channel;
 use super::check;
@@ -15,6 +17,8 @@ use super::origin::{Origin, Set};
 use super::problem::{PolicyError, Problem};
 use super::rules::Rules;
 use super::settings::Policy;
+#[cfg(any(feature = "prometheus", test))]
+use super::settings::Retry;
 use super::watch::Stamp;
 use super::watchdog::WatchdogRules;
 use crate::site::Site;
@@ -121,19 +125,28 @@ impl PolicySet {
         policy
     }
 
-    /// The longest limit that any function has; `None` without a limit.
+    /// The longest that limits let a call of any function last; `None` without a limit.
     #[cfg(feature = "prometheus")]
-    pub(crate) fn longest_limit(&self) -> Option<std::time::Duration> {
-        let limits = |site| {
-            let policy = self.policy(site);
-            policy.timeout.value.max(policy.total.value)
-        };
-        crate::site::sites().iter().filter_map(|site| limits(site)).max()
+    pub(crate) fn longest_call(&self) -> Option<Duration> {
+        crate::site::sites().iter().filter_map(|site| longest(&self.policy(site))).max()
     }
 
     pub(crate) fn sources(&self, site: &'static Site) -> Sources<'_> {
         Sources { defaults: &self.file.defaults, attribute: Rules::of_attribute(site), entry: self.file.entry(site.name()) }
     }
+}
+
+/// All attempts, the turns that they wait for and the pauses between them, or the limit of them all where that comes earlier.
+#[cfg(any(feature = "prometheus", test))]
+pub(super) fn longest(policy: &Policy) -> Option<Duration> {
+    let retry = policy.retry.value.as_ref();
+    let turn = policy.rate_limit.value.as_ref().map_or(Duration::ZERO, |rule| rule.wait);
+    let attempts = policy.timeout.value.map(|limit| {
+        let one = limit.saturating_add(turn);
+        one.saturating_mul(retry.map_or(1, |rule| rule.attempts)).saturating_add(retry.map_or(Duration::ZERO, Retry::pauses))
+    });
+    let longest = [attempts, policy.total.value].into_iter().flatten().min()?;
+    Some(longest.saturating_add(policy.grace.value))
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> Problem {

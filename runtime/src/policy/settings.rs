@@ -124,6 +124,20 @@ impl Retry {
             on: RetryOn { timeout: true, error: true, rejected: false },
         }
     }
+
+    /// The longest that all pauses can take together.
+    pub(crate) fn pauses(&self) -> Duration {
+        let mut sum = Duration::ZERO;
+        let mut pause = self.initial.min(self.max);
+        for done in 1..self.attempts {
+            if pause == self.max || pause.is_zero() {
+                return sum.saturating_add(pause.saturating_mul(self.attempts - done));
+            }
+            sum = sum.saturating_add(pause);
+            pause = pause.saturating_mul(2).min(self.max);
+        }
+        sum
+    }
 }
 
 /// Which failures are tried again.

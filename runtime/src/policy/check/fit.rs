@@ -1,7 +1,6 @@
 //! Rules that contradict each other: found for each function, in what the file, the attribute and the defaults make together.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use super::{line_of, line_span, shown};
 use crate::policy::merge::Sources;
@@ -9,7 +8,7 @@ use crate::policy::origin::Origin;
 use crate::policy::problem::Problem;
 use crate::policy::rules::{Rules, Said};
 use crate::policy::set::{Entry, PolicyFile};
-use crate::policy::settings::{OnTimeout, Policy, Retry, WarnAt};
+use crate::policy::settings::{OnTimeout, Policy, WarnAt};
 use crate::site::{Kind, Site};
 
 /// One contradiction. `line` is the one to change: of two that disagree, the later one.
@@ -83,7 +82,7 @@ fn pauses_above_total(subject: &Subject<'_>) -> Option<Contradiction> {
     let Policy { total, retry, .. } = &subject.policy;
     let (Some(whole), Some(rule)) = (total.value, &retry.value) else { return None };
     let line = line_of(&retry.origin)?;
-    let pauses = pauses(rule);
+    let pauses = rule.pauses();
     (pauses > whole).then(|| Contradiction {
         line: line.max(line_of(&total.origin).unwrap_or_default()),
         rule: "pauses",
@@ -95,20 +94,6 @@ fn pauses_above_total(subject: &Subject<'_>) -> Option<Contradiction> {
         ),
         help: "lower `attempts`, `initial` or `max`, or raise `total`".to_owned(),
     })
-}
-
-/// The longest that all pauses can take together.
-fn pauses(rule: &Retry) -> Duration {
-    let mut sum = Duration::ZERO;
-    let mut pause = rule.initial.min(rule.max);
-    for done in 1..rule.attempts {
-        if pause == rule.max || pause.is_zero() {
-            return sum.saturating_add(pause.saturating_mul(rule.attempts - done));
-        }
-        sum = sum.saturating_add(pause);
-        pause = pause.saturating_mul(2).min(rule.max);
-    }
-    sum
 }
 
 fn pauses_out_of_order(subject: &Subject<'_>) -> Option<Contradiction> {

@@ -174,3 +174,16 @@ fn the_more_specific_entry_decides_whether_a_function_is_guarded() {
     let text = "[functions.\"trading::api::*\"]\nenabled = true\n[functions.\"trading::api::fetch\"]\nenabled = false\n";
     assert!(!policy(text, &FETCH).enabled.value && policy(text, &SEND).enabled.value);
 }
+
+#[test]
+fn the_longest_call_has_all_attempts_their_turns_and_pauses_or_the_limit_of_them_all() {
+    use crate::policy::set::longest;
+    let seconds =
+        |text: &str| longest(&policy(&format!("[functions.\"trading::api::fetch\"]\n{text}\n"), &FETCH)).map(|longest| longest.as_secs());
+    let retry = "timeout = \"30s\"\nretry = { attempts = 4, initial = \"1s\", max = \"2s\" }\n";
+    assert_eq!(seconds("timeout = \"30s\"\nretry = \"none\""), Some(30));
+    assert_eq!(seconds(retry), Some(4 * 30 + 1 + 2 + 2));
+    assert_eq!(seconds(&format!("{retry}rate_limit = {{ permits = 1, wait = \"5s\" }}")), Some(4 * 35 + 5));
+    assert_eq!(seconds(&format!("{retry}grace = \"3s\"\ntotal = \"1m\"")), Some(63));
+    assert_eq!(seconds("timeout = \"none\"\nretry = \"none\""), None);
+}
