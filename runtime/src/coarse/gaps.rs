@@ -18,6 +18,8 @@ const SPANS: usize = 64;
 /// See the module.
 pub(super) struct Gaps {
     long: [Gap; LONG],
+    /// When the last of the long ones was over: what began later lies in none of them.
+    over: AtomicU64,
     spans: [Span; SPANS],
     /// The longest one but for those that are long.
     ordinary: AtomicU64,
@@ -39,6 +41,7 @@ impl Gaps {
     pub(super) const fn new() -> Self {
         Self {
             long: [const { Gap { tick: AtomicU64::new(0), length: AtomicU64::new(0) } }; LONG],
+            over: AtomicU64::new(0),
             spans: [const { Span { number: AtomicU64::new(0), longest: AtomicU64::new(0) } }; SPANS],
             ordinary: AtomicU64::new(TICK.as_nanos() as u64),
         }
@@ -56,6 +59,7 @@ impl Gaps {
             length => self.widen(shortest.tick.load(Relaxed), length),
         }
         shortest.set(tick, length);
+        self.over.fetch_max(tick.saturating_add(length), Release);
     }
 
     fn widen(&self, tick: u64, length: u64) {
@@ -68,7 +72,8 @@ impl Gaps {
 
     /// How long the time stood still from `tick` on, at most.
     pub(super) fn after(&self, tick: u64) -> u64 {
-        let long = self.long.iter().filter_map(|gap| gap.after(tick)).max();
+        let noted = if tick < self.over.load(Acquire) { &self.long[..] } else { &[] };
+        let long = noted.iter().filter_map(|gap| gap.after(tick)).max();
         // Read last: what was found in none of them is in here by now.
         let number = span(tick);
         let longest = self.spans[number as usize % SPANS].longest(number);

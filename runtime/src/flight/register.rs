@@ -9,7 +9,7 @@ use super::frame::Shown;
 use super::here::Inside;
 use super::id::CallId;
 use super::plan::Plan;
-use super::record::{Entry, Record, after};
+use super::record::{Entry, Record, soon_after};
 use super::table::{self, Ticket, running};
 use super::terms::Terms;
 use super::view::View;
@@ -28,7 +28,7 @@ pub(crate) fn register(inside: Inside, shown: &Shown, soonest: impl FnOnce(u32) 
     if let Some((flags, incident)) = inside.noted(shown.since) {
         ticket.record().take_over(flags, incident);
     }
-    let due = after(soonest(plan), bits, started);
+    let due = soon_after(soonest(plan), bits, started);
     table::expect(ticket.record(), due, table::soon(due, shown.since));
     Some(ticket)
 }

@@ -271,6 +271,13 @@ impl Record {
     }
 }
 
+/// So many nanoseconds after the beginning of a call, or little less: a look that comes too early finds out when the next one is due.
+#[inline]
+pub(super) fn soon_after(nanos: u64, bits: u32, started: Tick) -> Tick {
+    let gap = if bits & COARSE != 0 { coarse::TICK.as_nanos() as u64 } else { 0 };
+    Tick::from_nanos(started.as_nanos().saturating_add(gap).saturating_add(nanos))
+}
+
 /// So many nanoseconds after the beginning of a call.
 #[inline]
 pub(super) fn after(nanos: u64, bits: u32, started: Tick) -> Tick {
