@@ -13,9 +13,9 @@ pub use inventory;
 #[cfg(feature = "tch")]
 pub mod device {
     pub use crate::device::{
-        Again, Argument, Arguments, Attempt, Attempts, Bind, ByClone, ByMigrate, ByReference, ByRefs, BySkipped, BySkippedValue, BySlice,
-        ByValue, Errors, ErrorsByPanic, ErrorsByPointer, ErrorsForeign, ErrorsFromTch, Field, FieldBorrowed, FieldCloned, FieldMoved,
-        FieldStuck, Hidden, Migrate, Moves, Of, Panics, Rebuild, ResultOf, Tensors, TensorsHidden, TensorsShown, Visitor, VisitorMut,
-        attempts, field, of, returns, run,
+        Again, Argument, Arguments, AsWritten, Attempt, Attempts, Bind, ByClone, ByMigrate, ByReference, ByRefs, BySkipped, BySkippedValue,
+        BySlice, ByValue, Errors, ErrorsByPanic, ErrorsByPointer, ErrorsForeign, ErrorsFromTch, Field, FieldBorrowed, FieldCloned,
+        FieldMoved, FieldStuck, Hidden, Migrate, Moves, Of, Panics, Rebuild, ResultOf, Tensors, TensorsHidden, TensorsShown, Visitor,
+        VisitorMut, as_written, attempts, field, of, returns, run,
     };
 }

@@ -20,8 +20,7 @@ pub struct Passed {
     /// Its `#[allow]`s and the like.
     pub lints: Vec<Attribute>,
     span: Span,
-    /// By `&mut`.
-    exclusive: bool,
+    passing: Passing,
     /// Whether the result may borrow from it.
     lends: bool,
 }
@@ -49,7 +48,7 @@ impl Passed {
             pat: quote!(#mutability #this),
             lints: Vec::new(),
             span,
-            exclusive: passing == Some(Passing::Exclusive),
+            passing: passing.unwrap_or(Passing::Value),
             lends: false,
         }
     }
@@ -61,7 +60,7 @@ impl Passed {
             pat: parameter.pat.to_token_stream(),
             lints: parameter.lints.clone(),
             span: parameter.ty.span(),
-            exclusive: parameter.passing == Passing::Exclusive,
+            passing: parameter.passing,
             lends: false,
         }
     }
@@ -69,15 +68,24 @@ impl Passed {
     /// How the call holds it: chosen by its type, see `device/argument/choose.rs` in the runtime.
     pub fn held(&self, krate: &Path) -> TokenStream {
         let (name, span) = (&self.name, self.span.resolved_at(Span::mixed_site()));
-        let lent = if self.exclusive { quote_spanned!(span=> &mut *#name) } else { name.clone() };
-        let bound = self.lends.then(|| quote_spanned!(span=> .bind()));
-        quote_spanned!(span=> (&&&&&&#krate::private::device::of(&#name)).kind().hold(#lent) #bound)
+        let lent = if self.is_exclusive() { quote_spanned!(span=> &mut *#name) } else { name.clone() };
+        let held = quote_spanned!(span=> (&&&&&&#krate::private::device::of(&#name)).kind().hold(#lent));
+        match self.passing {
+            _ if self.lends => quote_spanned!(span=> #held.bind()),
+            // A type may be another name for a `&mut`, which would not be lent again here.
+            Passing::Value => quote_spanned!(span=> #krate::private::device::as_written(#held)),
+            Passing::Shared | Passing::Exclusive => held,
+        }
+    }
+
+    fn is_exclusive(&self) -> bool {
+        self.passing == Passing::Exclusive
     }
 
     /// A look at what was lent by `&mut`, after the call: so the compiler proves that nothing keeps it.
     pub fn released(&self) -> Option<TokenStream> {
         let name = &self.name;
-        (self.exclusive && !self.lends).then(|| quote!(let _ = &*#name;))
+        (self.is_exclusive() && !self.lends).then(|| quote!(let _ = &*#name;))
     }
 }
 

@@ -37,7 +37,8 @@ mod torch;
 mod tuples;
 
 pub use argument::{
-    Again, Argument, Arguments, Bind, ByClone, ByMigrate, ByReference, ByRefs, BySkipped, BySkippedValue, BySlice, ByValue, Lent, Of, of,
+    Again, Argument, Arguments, AsWritten, Bind, ByClone, ByMigrate, ByReference, ByRefs, BySkipped, BySkippedValue, BySlice, ByValue,
+    Lent, Of, as_written, of,
 };
 pub use attempts::{Attempt, Attempts, attempts};
 pub use field::{Field, FieldBorrowed, FieldCloned, FieldMoved, FieldStuck, field};

@@ -1,14 +1,17 @@
 //! The arguments of one call: lent to the first attempt as they are, to the attempt on the CPU as copies.
 //!
-//! [`choose`] says how an argument of a type is held, [`tensors`] and [`others`] hold it, [`bound`] what the result may borrow from.
+//! [`choose`] says how an argument of a type is held, [`tensors`] and [`others`] hold it, [`bound`] what the result may borrow from;
+//! [`written`] says which types the expansion must see.
 
 mod bound;
 mod choose;
 mod others;
 mod tensors;
+mod written;
 
 pub use bound::Bind;
 pub use choose::*;
+pub use written::{AsWritten, as_written};
 
 use super::migrate::{SeenMut, Visitor, VisitorMut, place};
 use super::moving::{Exchange, Migration, Return};
