@@ -120,3 +120,24 @@ fn an_ambiguous_error_of_a_library_is_the_end_where_the_device_does_not_answer()
     let error = second(&x, &mut ran).unwrap_err().to_string();
     assert!(!ran && error.contains("CUBLAS_STATUS_EXECUTION_FAILED"), "{error}");
 }
+
+#[safe_mps_op]
+fn in_place(x: &mut Tensor) -> Result<Tensor, TchError> {
+    x.f_abs_()
+}
+
+#[test]
+fn an_ambiguous_error_of_a_library_is_tried_again_where_the_device_is_only_full() {
+    if !alone("an_ambiguous_error_of_a_library_is_tried_again_where_the_device_is_only_full") {
+        return;
+    }
+    let Ok(orders) = Orders::take() else { return };
+    let mut x = on_mps(&[-1.0]);
+    orders.fail_at(1, AMBIGUOUS);
+    orders.out_of_memory_after(0);
+    let error = in_place(&mut x).err().map(|error| error.to_string());
+    assert!(error.as_ref().is_none_or(|error| !error.contains("is lost for this process")), "{error:?}");
+    assert!(sim_mps::counts().raised >= 2, "the device was asked, and had no memory for an answer");
+    orders.reset();
+    assert_eq!(f64::try_from(in_place(&mut x).unwrap().to_device(Device::Cpu)).unwrap(), 1.0, "it is not lost");
+}

@@ -108,3 +108,24 @@ async fn a_call_of_a_function_with_both_attributes_counts_once() {
     let row = stats("both");
     assert_eq!((row.calls, row.in_flight, row.device_fallbacks, row.kinds.len()), (1, 0, 1, 2));
 }
+
+#[safe_mps_op]
+fn growing(list: &mut Vec<Tensor>) -> Result<Device, TchError> {
+    let next = list[0].f_abs()?;
+    list.push(next);
+    Ok(list[0].device())
+}
+
+#[test]
+fn a_probe_counts_for_the_arguments_as_they_came() {
+    let Ok(orders) = Orders::take() else { return };
+    let _backstop = policies();
+    let call = || growing(&mut vec![on_mps(&[-1.0])]).unwrap();
+    orders.unimplemented("aten::abs").unwrap();
+    assert_eq!(call(), Device::Cpu);
+    orders.reset();
+    // The policy's time for `growing`.
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    assert_eq!(call(), Device::Mps, "the probe");
+    assert_eq!(call(), Device::Mps, "it was of a list of one tensor, although it left a list of two");
+}

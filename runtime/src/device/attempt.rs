@@ -27,6 +27,8 @@ pub struct Ended<R> {
     pub(crate) result: std::thread::Result<R>,
     /// Whether an optimizer's own call panicked: its state may be half updated, and cannot be looked at.
     pub(crate) stepped: bool,
+    /// Whether it panicked and the filter before the panic hook heard of none: what it would have told of an optimizer is not known.
+    pub(crate) unheard: bool,
     /// What functions inside left changed.
     pub(crate) left: Option<Box<Left>>,
 }
@@ -34,7 +36,7 @@ pub struct Ended<R> {
 impl<R> Ended<R> {
     /// By returning this.
     pub(crate) fn of(returned: R) -> Self {
-        Self { result: Ok(returned), stepped: false, left: None }
+        Self { result: Ok(returned), stepped: false, unheard: false, left: None }
     }
 
     /// The value; a panic goes on.
@@ -47,13 +49,15 @@ impl<R> Ended<R> {
 struct Watch {
     place: Option<Place>,
     stepped: bool,
+    /// Whether there was a panic.
+    heard: bool,
     /// Whether something was left changed by a function inside.
     left: bool,
 }
 
 impl Watch {
     const fn new(place: Option<Place>) -> Self {
-        Self { place, stepped: false, left: false }
+        Self { place, stepped: false, heard: false, left: false }
     }
 }
 
@@ -84,14 +88,15 @@ pub(crate) fn run<R>(place: Place, body: impl FnOnce() -> R) -> Ended<R> {
     let autocast = Autocast::now();
     let entered = Entered::new(Watch::new(Some(place)));
     let result = catch_unwind(AssertUnwindSafe(body));
-    let Watch { stepped, left, .. } = entered.leave();
+    let Watch { stepped, heard, left, .. } = entered.leave();
     let left = if left { Some(Box::new(left::all())) } else { None };
     drop(entered);
     if result.is_err() {
         torch::record_gradients(records);
         autocast.restore();
     }
-    Ended { result, stepped, left }
+    let unheard = result.is_err() && !heard;
+    Ended { result, stepped, unheard, left }
 }
 
 pin_project_lite::pin_project! {
@@ -129,7 +134,7 @@ impl<F: Future> Future for Attempting<F> {
         }
         drop(entered);
         *this.records = torch::record_gradients(of_thread);
-        let stepped = this.watch.stepped;
+        let Watch { stepped, heard, .. } = *this.watch;
         match polled {
             Ok(Poll::Pending) => Poll::Pending,
             Ok(Poll::Ready(value)) => {
@@ -137,11 +142,11 @@ impl<F: Future> Future for Attempting<F> {
                 if *this.records != *this.before {
                     torch::record_gradients(*this.records);
                 }
-                Poll::Ready(Ended { result: Ok(value), stepped, left: this.left.take() })
+                Poll::Ready(Ended { result: Ok(value), stepped, unheard: false, left: this.left.take() })
             }
             Err(panic) => {
                 autocast.restore();
-                Poll::Ready(Ended { result: Err(panic), stepped, left: this.left.take() })
+                Poll::Ready(Ended { result: Err(panic), stepped, unheard: !heard, left: this.left.take() })
             }
         }
     }
@@ -166,7 +171,12 @@ impl Drop for Entered {
     #[inline]
     fn drop(&mut self) {
         let inside = WATCH.get();
-        let around = Watch { stepped: self.0.stepped || inside.stepped, left: self.0.left || inside.left, ..self.0 };
+        let around = Watch {
+            stepped: self.0.stepped || inside.stepped,
+            heard: self.0.heard || inside.heard,
+            left: self.0.left || inside.left,
+            ..self.0
+        };
         if around.left && around.place.is_none() {
             left::forget();
         }
@@ -197,6 +207,6 @@ fn filter() {
 fn is_silent(panic: &PanicHookInfo<'_>) -> bool {
     let Ok(inside @ Watch { place: Some(_), stepped, .. }) = WATCH.try_with(Cell::get) else { return false };
     let in_optimizer = panic.location().is_some_and(torch::is_optimizers);
-    let _ = WATCH.try_with(|watch| watch.set(Watch { stepped: stepped || in_optimizer, ..inside }));
+    let _ = WATCH.try_with(|watch| watch.set(Watch { stepped: stepped || in_optimizer, heard: true, ..inside }));
     classify::is_unwrapped(panic.payload())
 }

@@ -168,7 +168,7 @@ impl<E> Attempt<E> {
         match self.kind {
             Kind::None => None,
             Kind::Plain => Some(Ended::of(body.await)),
-            Kind::Unseen => Some(Ended { result: caught::poll(body).await, stepped: false, left: None }),
+            Kind::Unseen => Some(Ended { result: caught::poll(body).await, stepped: false, unheard: false, left: None }),
             Kind::At(Place::Cpu) => Some(attempt::poll(Place::Cpu, body).await),
             Kind::At(Place::Device) => {
                 let body = async {

@@ -100,7 +100,8 @@ impl Call {
         if !fault.retry {
             return Some(Objection::harmless("a fault of this class says nothing about the CPU".to_owned()));
         }
-        if ended.stepped || said(errors, &ended.result).is_some_and(|text| classify::shows_a_step(&text)) {
+        let unknown = || ended.unheard && opaque::optimizer(arguments) != Holds::Never;
+        if ended.stepped || unknown() || said(errors, &ended.result).is_some_and(|text| classify::shows_a_step(&text)) {
             let weights = self.weights_back(arguments);
             let why =
                 format!("the optimizer's step was under way, and its moments may be half updated{weights}: step outside of this function");
