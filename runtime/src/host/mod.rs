@@ -17,12 +17,13 @@ pub(crate) mod testing;
 mod verdict;
 mod withheld;
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 pub(crate) use kernel::cpu_time;
 pub(crate) use past::Cause;
+pub(crate) use procfs::debugger;
 
 use crate::clock::Tick;
 use crate::flight::thread;
@@ -187,18 +188,10 @@ pub(crate) fn start() {
     kernel::wake_on_time();
 }
 
-static TRACED: AtomicBool = AtomicBool::new(false);
-
-/// Whether a debugger was attached when the watchdog looked last: a second ago at most.
-pub(crate) fn is_traced() -> bool {
-    TRACED.load(Relaxed)
-}
-
-/// Looks at the host and at the threads that poll guarded calls, once a second; how long the host slept, and who traces this process.
-pub(crate) fn look(now: Tick, round: usize) -> (Option<Duration>, Option<u32>) {
-    let (uptime, debugger, own) = (kernel::uptime(), procfs::debugger(), procfs::own_times());
+/// Looks at the host and at the threads that poll guarded calls, once a second; how long the host slept.
+pub(crate) fn look(now: Tick, round: usize) -> Option<Duration> {
+    let (uptime, own) = (kernel::uptime(), procfs::own_times());
     let process = cpu_time().map(|on_cpu| Times { on_cpu, waited: Duration::ZERO });
-    TRACED.store(debugger.is_some(), Relaxed);
     past().keep_threads(|tid| tid <= OWN || thread::tids().any(|lives| lives == tid));
     for tid in turn(thread::tids().count(), round) {
         if let Some(times) = procfs::times_of(tid) {
@@ -209,7 +202,7 @@ pub(crate) fn look(now: Tick, round: usize) -> (Option<Duration>, Option<u32>) {
     for (tid, times) in own.map(|own| (OWN, own)).into_iter().chain(process.map(|process| (PROCESS, process))) {
         past.seen(tid, now, times);
     }
-    (uptime.and_then(|uptime| past.compare_clocks(uptime)), debugger)
+    uptime.and_then(|uptime| past.compare_clocks(uptime))
 }
 
 /// Those of so many threads whose turn it is.

@@ -14,6 +14,8 @@ use crate::{flight, host, observe, policy};
 
 /// How often the host is looked at, and threads look which runtime they are in.
 const SECOND: Duration = Duration::from_secs(1);
+/// How many looks at the host later it is looked again whether a debugger is attached.
+const DEBUGGER: usize = 4;
 
 /// What the watchdog remembers from look to look.
 pub(super) struct Rounds {
@@ -48,7 +50,7 @@ impl Rounds {
             && let Some((lag, cause)) = host::missed(due, now)
         {
             self.runtimes.forgive(now);
-            self.late.watchdog(lag, cause, self.debugger, now);
+            self.late.watchdog(lag, cause, self.debugger.or_else(host::debugger), now);
         }
     }
 
@@ -79,7 +81,9 @@ impl Rounds {
     }
 
     fn look_at_the_host(&mut self, now: Tick) {
-        let (slept, debugger) = host::look(now, self.seconds);
+        let slept = host::look(now, self.seconds);
+        // The kernel writes a long page for it: who needs to know it now asks anew.
+        let debugger = if self.seconds % DEBUGGER == 0 { host::debugger() } else { self.debugger };
         self.seconds = self.seconds.wrapping_add(1);
         if let Some(time) = slept {
             self.runtimes.forgive(now);

@@ -34,7 +34,7 @@ pub(crate) fn want(wanted: bool) {
 
 fn wanted() -> bool {
     // A debugger would stop at the signal.
-    WANTED.load(Relaxed) && policy::stacks_are_on() && !host::is_traced()
+    WANTED.load(Relaxed) && policy::stacks_are_on() && host::debugger().is_none()
 }
 
 /// Sets everything aside that looking takes, while nothing is stuck yet.
