@@ -83,7 +83,7 @@ impl Rounds {
     fn look_at_the_host(&mut self, now: Tick) {
         let slept = host::look(now, self.seconds);
         // The kernel writes a long page for it: who needs to know it now asks anew.
-        let debugger = if self.seconds % DEBUGGER == 0 { host::debugger() } else { self.debugger };
+        let debugger = if self.seconds.is_multiple_of(DEBUGGER) { host::debugger() } else { self.debugger };
         self.seconds = self.seconds.wrapping_add(1);
         if let Some(time) = slept {
             self.runtimes.forgive(now);
