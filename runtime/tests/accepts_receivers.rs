@@ -194,3 +194,44 @@ async fn a_trait_method_keeps_its_send() {
     send(client.once_exclusive("a".to_owned())).await.unwrap();
     let _ = tokio::spawn(async move { client.again_exclusive(String::new()).await.map(|_| client.calls) }).await.unwrap();
 }
+
+mod path {
+    use std::fmt;
+    use std::io;
+
+    #[derive(Clone)]
+    pub struct Order(pub u32);
+
+    impl fmt::Display for Order {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "order {}", self.0)
+        }
+    }
+
+    fn half(order: &Order) -> u32 {
+        order.0 / 2
+    }
+
+    impl Order {
+        #[backstop::timeout_async(secs = 1, retry = 1)]
+        pub async fn said(self) -> io::Result<String> {
+            use std::fmt::{self, Write};
+            let mut said = String::new();
+            write!(said, "{self}, {{self}}, {self:>10}").map_err(|error: fmt::Error| io::Error::other(error))?;
+            Ok(format!("{said}, {}", self::half(&self)))
+        }
+
+        #[backstop::timeout_async(secs = 1, retry = 1)]
+        pub async fn sent(&mut self) -> io::Result<String> {
+            self.0 += 1;
+            assert!(self.0 > 0, "{self}");
+            Ok(format!("{self}"))
+        }
+    }
+}
+
+#[tokio::test]
+async fn self_may_be_a_path_and_stand_in_a_format_string() {
+    assert_eq!(path::Order(8).said().await.unwrap(), "order 8, {self}, order 8, 4");
+    assert_eq!(path::Order(8).sent().await.unwrap(), "order 9");
+}
