@@ -1,18 +1,20 @@
 //! The channel kind `command`: a program that gets the report on its standard input. No shell is involved.
 
-use std::io::{Read, Write};
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command as Process, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::Notification;
+use super::pipes::Pipes;
 use super::sink::Sink;
+use super::system::kill_group;
 
-/// A program that runs longer is killed.
+/// A program that runs longer is killed, with all that it has started.
 const LIMIT: Duration = Duration::from_secs(10);
+/// One that is killed ends at once, unless the kernel keeps it; then it is left alone.
+const DYING: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_millis(20);
-/// So much of what the program writes to its standard error is quoted.
-const QUOTED: u64 = 512;
 
 pub(super) struct Command {
     argv: Vec<String>,
@@ -36,6 +38,8 @@ impl Command {
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
+            // A group of its own, so that what it starts can be killed with it.
+            .process_group(0)
             .spawn()
             .map_err(|error| format!("cannot run `{program}`: {error}"))
     }
@@ -44,73 +48,33 @@ impl Command {
 impl Sink for Command {
     fn deliver(&mut self, notification: &Notification) -> Result<(), String> {
         let mut child = self.start(notification)?;
-        feed(&mut child, notification.text.clone());
-        let said = listen(&mut child);
-        match wait(&mut child, self.limit)? {
+        let mut pipes = Pipes::of(&mut child, notification.text.clone());
+        match ended(&mut child, self.limit, || pipes.exchange())? {
             Some(status) if status.success() => Ok(()),
-            Some(status) => Err(format!("`{}` failed: {status}: {}", self.argv[0], said.join().unwrap_or_default().trim())),
-            None => Err(format!("`{}` was killed after {:?}", self.argv[0], self.limit)),
+            Some(status) => Err(format!("`{}` failed: {status}: {}", self.argv[0], pipes.said())),
+            None => {
+                kill_group(&child);
+                let _ = ended(&mut child, DYING, || ());
+                Err(format!("`{}` was killed after {:?}", self.argv[0], self.limit))
+            }
         }
     }
 }
 
-/// Writes the report on a thread of its own: a program that does not read it must not block the queue. The thread ends with the
-/// program, whose end closes the pipe.
-fn feed(child: &mut Child, text: String) {
-    if let Some(mut stdin) = child.stdin.take() {
-        // A program that does not want the report may close its input.
-        let _ = thread::Builder::new().name("backstop-notify".into()).spawn(move || _ = stdin.write_all(text.as_bytes()));
-    }
-}
-
-/// Reads the start of what the program complains about, and lets the rest through.
-fn listen(child: &mut Child) -> Said {
-    let stderr = child.stderr.take();
-    let read = move || {
-        let mut said = Vec::new();
-        if let Some(mut stderr) = stderr {
-            let _ = stderr.by_ref().take(QUOTED).read_to_end(&mut said);
-            let _ = std::io::copy(&mut stderr, &mut std::io::sink());
-        }
-        String::from_utf8_lossy(&said).into_owned()
-    };
-    Said(thread::Builder::new().name("backstop-notify".into()).spawn(read).ok())
-}
-
-/// What the program complained about, once it has ended.
-struct Said(Option<thread::JoinHandle<String>>);
-
-impl Said {
-    fn join(self) -> Option<String> {
-        // A grandchild may hold the pipe open: what is not there by now is not waited for.
-        let deadline = Instant::now() + Duration::from_secs(1);
-        let thread = self.0?;
-        while !thread.is_finished() && Instant::now() < deadline {
-            thread::sleep(LOOK);
-        }
-        if thread.is_finished() { thread.join().ok() } else { None }
-    }
-}
-
-/// The program's exit, or `None` when it had to be killed.
-fn wait(child: &mut Child, limit: Duration) -> Result<Option<ExitStatus>, String> {
+/// The program's exit; `None` when it has not come within `limit`.
+fn ended(child: &mut Child, limit: Duration, mut meanwhile: impl FnMut()) -> Result<Option<ExitStatus>, String> {
     let deadline = Instant::now() + limit;
     loop {
+        meanwhile();
         match child.try_wait() {
-            Ok(Some(status)) => return Ok(Some(status)),
             Ok(None) if Instant::now() < deadline => thread::sleep(LOOK),
-            Ok(None) => {
-                let _ = child.kill();
-                // Reaps it: a killed child ends at once.
-                let _ = child.wait();
-                return Ok(None);
-            }
+            Ok(status) => return Ok(status),
             Err(error) => return Err(format!("cannot wait for the command: {error}")),
         }
     }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
 mod tests {
     use super::super::queue::testing::notification;
     use super::*;
@@ -144,6 +108,38 @@ mod tests {
         let error = sink.deliver(&notification(1)).unwrap_err();
         assert!(error.contains("killed"), "{error}");
         assert!(began.elapsed() < Duration::from_secs(60));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_a_program_that_hangs_has_started_is_killed_with_it() {
+        let folder = folder("command-group");
+        let out = folder.join("pid");
+        let script = format!("sleep 600 & echo $! > {}; wait", out.display());
+        let mut sink = Command { limit: Duration::from_secs(2), ..shell(&script) };
+        sink.deliver(&notification(1)).unwrap_err();
+        let stat = format!("/proc/{}/stat", std::fs::read_to_string(&out).unwrap().trim());
+        let runs = || std::fs::read_to_string(&stat).is_ok_and(|stat| !stat.contains(") Z "));
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while runs() && Instant::now() < deadline {
+            thread::sleep(LOOK);
+        }
+        assert!(!runs());
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn a_program_that_fails_is_quoted_though_it_leaves_another_behind_that_may_still_complain() {
+        let error = shell("sleep 20 & echo no such pager >&2; exit 3").deliver(&notification(1)).unwrap_err();
+        assert!(error.contains("no such pager"), "{error}");
+    }
+
+    #[test]
+    fn a_long_report_and_long_complaints_pass_and_a_program_that_reads_nothing_is_not_waited_for() {
+        let mut long = (*notification(1)).clone();
+        long.text = "x".repeat(1 << 20);
+        shell("head -c 300000 /dev/zero >&2; test $(wc -c) -eq 1048576").deliver(&long).unwrap();
+        shell("exit 0").deliver(&long).unwrap();
     }
 
     #[test]

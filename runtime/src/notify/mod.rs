@@ -5,12 +5,17 @@
 
 #[cfg(feature = "webhook")]
 mod alert;
+#[cfg(unix)]
 mod command;
 mod file;
 mod log;
 mod notification;
+#[cfg(unix)]
+mod pipes;
 mod queue;
 mod sink;
+#[cfg(unix)]
+mod system;
 #[cfg(feature = "webhook")]
 mod webhook;
 

@@ -14,7 +14,7 @@ use super::Notification;
 use super::sink::{self, Sink};
 use crate::incident::Incident;
 use crate::metrics::process;
-use crate::policy::{Channel, ChannelKind, WebhookFormat};
+use crate::policy::{self, Channel, ChannelKind, WebhookFormat};
 
 /// So many notifications wait for one channel.
 const WAITING: usize = 64;
@@ -41,6 +41,7 @@ pub(crate) fn send(incident: &Incident, channels: &[Channel]) {
     let notification = Notification::of(incident);
     let mut queues = QUEUES.lock().unwrap_or_else(PoisonError::into_inner);
     let queues = queues.get_or_insert_default();
+    queues.keep(&policy::channels());
     for channel in channels {
         queues.send(channel, &notification, || sink::of(channel));
     }
@@ -49,7 +50,7 @@ pub(crate) fn send(incident: &Incident, channels: &[Channel]) {
 /// Waits until everything that was handed over is delivered or given up; `false` when `timeout` came first.
 pub(crate) fn flush(timeout: Duration) -> bool {
     let pending: Vec<Arc<AtomicU64>> = match &*QUEUES.lock().unwrap_or_else(PoisonError::into_inner) {
-        Some(queues) => queues.open.values().map(|queue| queue.pending.clone()).collect(),
+        Some(queues) => queues.pending().collect(),
         None => return true,
     };
     let deadline = Instant::now() + timeout;
@@ -62,10 +63,13 @@ pub(crate) fn flush(timeout: Duration) -> bool {
     true
 }
 
-/// The queues of all channels; a channel that a reload changes gets a new queue, the old one ends when it is empty.
+/// The queues of all channels; a channel that a reload changes gets a new queue, the old one ends when it is empty, as that of a channel which
+/// a reload takes away does.
 #[derive(Default)]
 struct Queues {
     open: HashMap<Arc<str>, Queue>,
+    /// What is still pending in queues that end.
+    ending: Vec<Arc<AtomicU64>>,
 }
 
 struct Queue {
@@ -77,17 +81,35 @@ struct Queue {
 
 impl Queues {
     fn send(&mut self, channel: &Channel, notification: &Arc<Notification>, sink: impl FnOnce() -> Box<dyn Sink>) {
-        let known = self.open.get(&channel.name).is_some_and(|queue| queue.kind == channel.kind);
-        if !known && (self.open.contains_key(&channel.name) || self.open.len() < CHANNELS) {
-            match Queue::start(channel, sink()) {
-                Ok(queue) => _ = self.open.insert(channel.name.clone(), queue),
-                Err(_) => _ = self.open.remove(&channel.name),
-            }
+        self.end(|name, queue| *name == channel.name && queue.kind != channel.kind);
+        // Queues that end have a thread each, too.
+        let room = self.open.len() < CHANNELS && self.ending.len() < CHANNELS;
+        if !self.open.contains_key(&channel.name)
+            && room
+            && let Ok(queue) = Queue::start(channel, sink())
+        {
+            self.open.insert(channel.name.clone(), queue);
         }
         match self.open.get(&channel.name) {
             Some(queue) => queue.push(notification.clone()),
             None => process::drop_one("notification"),
         }
+    }
+
+    /// Ends the queues of all channels but these, those in force.
+    fn keep(&mut self, channels: &[Channel]) {
+        self.end(|name, _| !channels.iter().any(|channel| channel.name == *name));
+    }
+
+    fn end(&mut self, mut ends: impl FnMut(&Arc<str>, &Queue) -> bool) {
+        let gone = self.open.extract_if(|name, queue| ends(name, queue));
+        self.ending.extend(gone.map(|(_, queue)| queue.pending));
+        self.ending.retain(|pending| pending.load(Ordering::Acquire) > 0);
+    }
+
+    /// How many notifications are pending, queue by queue.
+    fn pending(&self) -> impl Iterator<Item = Arc<AtomicU64>> {
+        self.open.values().map(|queue| &queue.pending).chain(&self.ending).cloned()
     }
 }
 
@@ -159,116 +181,4 @@ pub(super) mod testing {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::testing::notification;
-    use super::*;
-    use crate::policy::Origin;
-    use std::sync::Condvar;
-
-    /// Fails, or panics, as often as it is told.
-    struct Scripted {
-        script: Vec<fn() -> Result<(), String>>,
-        delivered: Arc<AtomicU64>,
-    }
-
-    impl Sink for Scripted {
-        fn deliver(&mut self, notification: &Notification) -> Result<(), String> {
-            self.script.pop().map_or(Ok(()), |step| step())?;
-            self.delivered.fetch_add(notification.id(), Ordering::Relaxed);
-            Ok(())
-        }
-    }
-
-    fn worker(script: Vec<fn() -> Result<(), String>>) -> (Worker, Arc<AtomicU64>) {
-        let delivered = Arc::new(AtomicU64::new(0));
-        let sink = Box::new(Scripted { script, delivered: delivered.clone() });
-        (Worker { channel: "test".into(), sink, pauses: &[Duration::ZERO; 3], pending: Arc::default() }, delivered)
-    }
-
-    #[test]
-    fn a_sink_that_fails_and_panics_is_tried_again() {
-        let (mut worker, delivered) = worker(vec![|| Err("down".into()), || panic!("a bug in the sink")]);
-        assert_eq!(worker.deliver(&notification(7)), Ok(()));
-        assert_eq!(delivered.load(Ordering::Relaxed), 7);
-    }
-
-    #[test]
-    fn a_sink_that_keeps_failing_is_given_up_and_the_next_notification_is_delivered() {
-        let (mut worker, delivered) = worker(vec![|| Err("down".into()); 4]);
-        assert_eq!(worker.deliver(&notification(7)), Err("down".into()));
-        assert_eq!(worker.deliver(&notification(8)), Ok(()));
-        assert_eq!(delivered.load(Ordering::Relaxed), 8);
-    }
-
-    #[test]
-    fn what_is_given_up_is_counted_and_ends_neither_the_channel_nor_its_queue() {
-        let given_up =
-            || process::dropped(crate::metrics::names::DROPPED_WHAT.iter().position(|what| *what == "notification_failed").unwrap());
-        let before = given_up();
-        let (worker, delivered) = worker([vec![fails as fn() -> _; 4], vec![|| panic!("a bug in the sink"); 4]].concat());
-        let (sender, queue) = sync_channel(WAITING);
-        let pending = worker.pending.clone();
-        pending.store(3, Ordering::Relaxed);
-        (7..10).for_each(|id| sender.send(notification(id)).unwrap());
-        drop(sender);
-        worker.run(&queue);
-        assert_eq!((delivered.load(Ordering::Relaxed), pending.load(Ordering::Relaxed)), (9, 0));
-        assert!(given_up() - before >= 2);
-    }
-
-    fn fails() -> Result<(), String> {
-        Err("down".into())
-    }
-
-    /// Hangs until it is released.
-    struct Hanging(Arc<(Mutex<bool>, Condvar)>);
-
-    impl Sink for Hanging {
-        fn deliver(&mut self, _: &Notification) -> Result<(), String> {
-            let (released, changed) = &*self.0;
-            drop(changed.wait_while(released.lock().unwrap(), |released| !*released).unwrap());
-            Ok(())
-        }
-    }
-
-    fn channel(name: &str) -> Channel {
-        Channel { name: name.into(), kind: ChannelKind::Log, origin: Origin::BuiltIn }
-    }
-
-    #[test]
-    fn a_sink_that_hangs_delays_nobody_and_what_does_not_fit_is_counted() {
-        let release = Arc::new((Mutex::new(false), Condvar::new()));
-        let delivered = Arc::new(AtomicU64::new(0));
-        let dropped = || process::dropped(crate::metrics::names::DROPPED_WHAT.iter().position(|what| *what == "notification").unwrap());
-        let (before, notification) = (dropped(), notification(1));
-        let mut queues = Queues::default();
-        for _ in 0..200 {
-            queues.send(&channel("hanging"), &notification, || Box::new(Hanging(release.clone())));
-        }
-        assert!(dropped() - before >= 200 - WAITING as u64 - 1);
-        queues.send(&channel("other"), &notification, || Box::new(Scripted { script: Vec::new(), delivered: delivered.clone() }));
-        let deadline = Instant::now() + Duration::from_secs(60);
-        while delivered.load(Ordering::Relaxed) == 0 && Instant::now() < deadline {
-            thread::sleep(Duration::from_millis(1));
-        }
-        assert_eq!(delivered.load(Ordering::Relaxed), 1);
-        *release.0.lock().unwrap() = true;
-        release.1.notify_all();
-        while queues.open["hanging"].pending.load(Ordering::Acquire) > 0 && Instant::now() < deadline {
-            thread::sleep(Duration::from_millis(1));
-        }
-        assert_eq!(queues.open["hanging"].pending.load(Ordering::Acquire), 0);
-    }
-
-    #[test]
-    fn a_policy_with_too_many_channels_is_bounded() {
-        let delivered = Arc::new(AtomicU64::new(0));
-        let notification = notification(1);
-        let mut queues = Queues::default();
-        for number in 0..CHANNELS + 10 {
-            let sink = || Box::new(Scripted { script: Vec::new(), delivered: delivered.clone() }) as Box<dyn Sink>;
-            queues.send(&channel(&format!("c{number}")), &notification, sink);
-        }
-        assert_eq!(queues.open.len(), CHANNELS);
-    }
-}
+mod tests;
