@@ -56,7 +56,7 @@ impl Call {
         policy.concurrency.value?;
         Some(Box::pin(async move {
             let _queued = Queued::begin(site);
-            state.enter(policy).await
+            state.enter(site, policy).await
         }))
     }
 
@@ -94,7 +94,7 @@ async fn admit(
     end: Tick,
 ) -> Result<Option<Permit<'static>>, Rejection> {
     let permit = state.breaker(site, policy, clock.now()).map_err(|_| Rejection::BreakerOpen)?;
-    match state.rate(policy, clock.now()) {
+    match state.rate(site, policy, clock.now()) {
         Turn::Ready => {}
         // A turn that comes after the end of the whole call is none: better refused now than timed out then.
         Turn::Wait(slot) if slot.at() < end => {

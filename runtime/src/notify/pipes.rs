@@ -24,8 +24,8 @@ pub(super) struct Pipes {
 impl Pipes {
     /// The report goes into the program. A pipe that would wait is not used.
     pub(super) fn of(child: &mut Child, report: String) -> Self {
-        let input = child.stdin.take().filter(|pipe| never_waits(pipe));
-        let errors = child.stderr.take().filter(|pipe| never_waits(pipe));
+        let input = child.stdin.take().filter(never_waits);
+        let errors = child.stderr.take().filter(never_waits);
         Self { input, report: report.into_bytes(), written: 0, errors, said: Vec::new() }
     }
 

@@ -149,6 +149,14 @@ pub(crate) fn load(path: Option<&Path>) -> Result<PolicySet, PolicyError> {
 /// One at a time: the highest generation is the one that stays, and what is published beside it is its own.
 static INSTALLING: Mutex<()> = Mutex::new(());
 
+/// See [`after_each_change`].
+static FOLLOWER: OnceLock<fn()> = OnceLock::new();
+
+/// `follower`, one for the process, is called whenever other policies have come into force: for what was made under the old ones and nobody asks for any more.
+pub(crate) fn after_each_change(follower: fn()) {
+    let _ = FOLLOWER.set(follower);
+}
+
 /// Works out anew what is in force: something outside of policies has changed.
 pub(super) fn work_out_again() {
     // Before the lock, which a beginning takes.
@@ -169,6 +177,9 @@ pub(crate) fn install(set: PolicySet) {
     drop(installing);
     announce(&notices);
     observe::event(&Event::PolicyLoaded { generation, path: path.as_deref().and_then(|path| path.to_str()) });
+    if let Some(follower) = FOLLOWER.get() {
+        follower();
+    }
 }
 
 /// What others look up beside the table is published after it, by whoever holds the lock.

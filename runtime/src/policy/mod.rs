@@ -39,7 +39,9 @@ pub use settings::{Breaker, DevicePolicy, Escalation, OnLate, OnTimeout, Policy,
 pub(crate) use active::device;
 #[cfg(feature = "inject")]
 pub(crate) use active::injected;
-pub(crate) use active::{channels, edition, fallbacks_are_on, install, load, of, of_edition, path, stacks_are_on, watchdog};
+pub(crate) use active::{
+    after_each_change, channels, edition, fallbacks_are_on, install, load, of, of_edition, path, stacks_are_on, watchdog,
+};
 #[cfg(feature = "prometheus")]
 pub(crate) use set::PolicySet;
 pub(crate) use watch::Watch;

@@ -110,6 +110,16 @@ impl Circuit {
         Ok(Permit { circuit: self, epoch: record.epoch, probe: true })
     }
 
+    /// Closes it, whatever it has learned; `false` where it is closed.
+    pub(crate) fn close(&self) -> bool {
+        let mut record = self.record();
+        let was_open = record.phase != Phase::Closed;
+        if was_open {
+            self.change(&mut record, Phase::Closed);
+        }
+        was_open
+    }
+
     fn record(&self) -> MutexGuard<'_, Record> {
         // A panic can only come from an allocation that failed; the record is whole at every point where one is made.
         self.record.lock().unwrap_or_else(PoisonError::into_inner)

@@ -13,13 +13,13 @@
 //!             Err(Open { .. }) => break 'attempt Failure::Rejected,
 //!             Ok(permit) => permit,
 //!         };
-//!         match state.rate(&policy, now) {
+//!         match state.rate(site, &policy, now) {
 //!             Turn::Ready => {}
 //!             Turn::Wait(slot) => { sleep_until(slot.at()).await; slot.take() }
 //!             Turn::Refused => break 'attempt Failure::Rejected,
 //!         }
 //!         // The limit of the attempt starts here; the wait for a seat is part of it.
-//!         let _seat = state.enter(&policy).await;
+//!         let _seat = state.enter(site, &policy).await;
 //!         // injection, body
 //!         state.settle(site, &policy, permit, succeeded, now);  // a cancelled call drops the permit instead
 //!     };
@@ -30,12 +30,14 @@
 //! }
 //! ```
 //!
-//! State outlives policies: a reload changes limits, not what a breaker has learned.
+//! State outlives policies: a reload changes limits, not what a breaker has learned. What bounds a function and not a call, its rate and its
+//! bulkhead, follows the policies in force, whichever a call began under: two bounds at once would be none.
 
 pub(crate) mod breaker;
 pub(crate) mod concurrency;
 pub(crate) mod rate;
 pub(crate) mod retry;
+mod returned;
 
 use std::sync::OnceLock;
 
@@ -46,7 +48,7 @@ use rate::{Pace, Turn};
 use crate::clock::Tick;
 use crate::event::Event;
 use crate::observe;
-use crate::policy::Policy;
+use crate::policy::{self, Policy};
 use crate::site::{Site, sites};
 
 /// What the layers of one function remember from call to call.
@@ -61,13 +63,29 @@ pub(crate) struct State {
 ///
 /// It is made by the first call that needs it and kept for the life of the program.
 pub(crate) fn of(site: &'static Site, policy: &Policy) -> Option<&'static State> {
-    static STATES: OnceLock<Box<[OnceLock<State>]>> = OnceLock::new();
     let needed = policy.breaker.value.is_some() || policy.rate_limit.value.is_some() || policy.concurrency.value.is_some();
     if !needed {
         return None;
     }
-    let states = STATES.get_or_init(|| sites().iter().map(|_| OnceLock::new()).collect());
-    Some(states.get(site.id())?.get_or_init(State::new))
+    let states = STATES.get_or_init(|| {
+        policy::after_each_change(follow_policies);
+        sites().iter().map(|_| OnceLock::new()).collect()
+    });
+    Some(states.get(site.id())?.get_or_init(|| Box::new(State::new())))
+}
+
+/// By [`Site::id`].
+static STATES: OnceLock<Box<[OnceLock<Box<State>>]>> = OnceLock::new();
+
+/// What bounds a function follows a reload at once, also where nobody calls.
+fn follow_policies() {
+    let states = STATES.get().into_iter().flatten();
+    for (site, state) in sites().iter().zip(states) {
+        if let Some(state) = state.get() {
+            state.close_without_breaker(site);
+            state.resize(site, None);
+        }
+    }
 }
 
 impl State {
@@ -87,16 +105,28 @@ impl State {
         Ok(Some(permit))
     }
 
-    /// When the rate limit lets an attempt start.
-    pub(crate) fn rate(&self, policy: &Policy, now: Tick) -> Turn<'_> {
-        policy.rate_limit.value.as_ref().map_or(Turn::Ready, |rule| self.pace.reserve(rule, now))
+    /// When the rate limit in force lets an attempt start; that of the call's own policy, where there is none in force any more.
+    pub(crate) fn rate(&self, site: &'static Site, policy: &Policy, now: Tick) -> Turn<'_> {
+        let Some(own) = &policy.rate_limit.value else { return Turn::Ready };
+        let in_force = policy::of(site);
+        self.pace.reserve(in_force.rate_limit.value.as_ref().unwrap_or(own), now)
     }
 
-    /// Waits for a seat in the bulkhead; `None` where the policy has none.
-    pub(crate) async fn enter(&self, policy: &Policy) -> Option<Seat> {
-        match policy.concurrency.value {
-            Some(size) => Some(self.bulkhead.enter(size).await),
-            None => None,
+    /// Waits for a seat in the bulkhead; `None` where the call's policy has none. It is as large as the policies in force say.
+    pub(crate) async fn enter(&self, site: &'static Site, policy: &Policy) -> Option<Seat> {
+        let own = policy.concurrency.value?;
+        self.resize(site, Some(own));
+        Some(self.bulkhead.enter().await)
+    }
+
+    /// `own`: what the policy of a call says, for where those in force say nothing.
+    fn resize(&self, site: &'static Site, own: Option<u32>) {
+        if self.bulkhead.is_ruled_by(policy::edition()) {
+            return;
+        }
+        let (in_force, edition) = policy::of_edition(site);
+        if let Some(size) = in_force.concurrency.value.or(own) {
+            self.bulkhead.resize(size, edition);
         }
     }
 
@@ -109,6 +139,16 @@ impl State {
         };
         if let Some(phase) = change {
             changed(site, phase);
+            // The call may have begun under policies that are not in force any more.
+            self.close_without_breaker(site);
+        }
+    }
+
+    /// A breaker that policies take away is not open for ever: nobody would ask it again.
+    fn close_without_breaker(&self, site: &'static Site) {
+        let in_force = policy::of(site);
+        if (in_force.breaker.value.is_none() || !in_force.enabled.value) && self.circuit.close() {
+            changed(site, Phase::Closed);
         }
     }
 }
