@@ -1,17 +1,19 @@
 //! What a call needs of its policy, worked out once.
 //!
 //! A plan lives as long as the process: one for each *distinct* policy that a function was ever called under, so that a call can hold it
-//! by reference. Reloads that change nothing for a function make no new one.
+//! by reference. Reloads that change nothing for a function make no new one, though its lines in the file have moved: those are asked for where
+//! they are told ([`Policy::origin`]).
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::iter::successors;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::*};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use crate::clock::Tick;
 use crate::coarse;
 use crate::policy::{self, OnTimeout, Policy, WarnAt};
 use crate::shelf::Shelf;
-use crate::site::Site;
+use crate::site::{Site, sites};
 
 static PLANS: Shelf<Plan> = Shelf::new();
 /// See [`shortest`].
@@ -35,6 +37,8 @@ pub(crate) struct Plan {
     pub(crate) soonest: u64,
     /// Nothing but a limit and a warning: no layer, no grace, no idle limit.
     pub(crate) plain: bool,
+    /// The one before it of the same function.
+    before: Option<&'static Self>,
 }
 
 impl Plan {
@@ -51,7 +55,8 @@ impl Plan {
     }
 
     fn find(site: &'static Site, policy: &Policy) -> Option<&'static Self> {
-        PLANS.iter().find(|plan| std::ptr::eq(plan.site, site) && *plan.policy == *policy)
+        let last = Self::get(last(site)?.load(Acquire));
+        successors(last, |plan| plan.before).find(|plan| std::ptr::eq(plan.site, site) && plan.policy.alike(policy))
     }
 
     /// Once for each function and policy: who comes at the same time waits, and finds it.
@@ -59,10 +64,16 @@ impl Plan {
     fn make(site: &'static Site, policy: Arc<Policy>) -> Option<&'static Self> {
         static MAKING: Mutex<()> = Mutex::new(());
         let _making = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
-        Self::find(site, &policy).or_else(|| PLANS.add(|place| Self::new(place + 1, site, policy)))
+        Self::find(site, &policy).or_else(|| {
+            let last = last(site)?;
+            let before = Self::get(last.load(Acquire));
+            let plan = PLANS.add(|place| Self::new(place + 1, site, policy, before))?;
+            last.store(plan.number, Release);
+            Some(plan)
+        })
     }
 
-    fn new(number: u32, site: &'static Site, policy: Arc<Policy>) -> Self {
+    fn new(number: u32, site: &'static Site, policy: Arc<Policy>, before: Option<&'static Self>) -> Self {
         let limit = policy.timeout.value.map_or(u64::MAX, nanos);
         let warn = match (policy.warn_at.value, policy.timeout.value) {
             (Some(WarnAt::Elapsed(elapsed)), _) => nanos(elapsed),
@@ -73,8 +84,15 @@ impl Plan {
         if shortest < SHORTEST.fetch_min(shortest, Relaxed) {
             coarse::expect(Tick::now().after(Duration::from_nanos(shortest)));
         }
-        Self { number, site, plain: plain(&policy), policy, limit, warn, soonest: limit.min(warn) }
+        Self { number, site, plain: plain(&policy), policy, limit, warn, soonest: limit.min(warn), before }
     }
+}
+
+/// The number of the last plan of `site`; functions that are in no list share one.
+fn last(site: &'static Site) -> Option<&'static AtomicU32> {
+    static LAST: OnceLock<Box<[AtomicU32]>> = OnceLock::new();
+    let last = LAST.get_or_init(|| (0..=sites().len()).map(|_| AtomicU32::new(0)).collect());
+    last.get(site.id()).or(last.last())
 }
 
 /// Every setting is named: a new one must say whether a call without layers knows it.
@@ -92,4 +110,39 @@ fn plain(policy: &Policy) -> bool {
 
 pub(super) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::policy::{Origin, Set};
+
+    static SITE: Site = Site::timeout_async("flight::plan::tests::site");
+    static OTHER: Site = Site::timeout_async("flight::plan::tests::other");
+
+    /// A policy as a file says it.
+    fn written(timeout: Duration, path: &str, line: usize) -> Arc<Policy> {
+        let origin = Origin::File { path: Path::new(path).into(), line };
+        Arc::new(Policy { timeout: Set { value: Some(timeout), origin }, ..Policy::built_in() })
+    }
+
+    fn number(site: &'static Site, policy: Arc<Policy>) -> u32 {
+        Plan::find(site, &policy).or_else(|| Plan::make(site, policy)).unwrap().number
+    }
+
+    #[test]
+    fn a_reload_that_only_moves_lines_makes_no_plan() {
+        let second = Duration::from_secs(1);
+        let first = number(&SITE, written(second, "backstop.toml", 1));
+        assert!((2..1000).all(|line| number(&SITE, written(second, "backstop.toml", line)) == first));
+        let others = [
+            number(&SITE, written(2 * second, "backstop.toml", 1)),
+            number(&SITE, written(second, "other.toml", 1)),
+            number(&OTHER, written(second, "backstop.toml", 1)),
+        ];
+        assert!(others.iter().all(|other| *other != first));
+        assert_eq!(number(&SITE, written(second, "backstop.toml", 7)), first, "also after others");
+    }
 }

@@ -90,7 +90,7 @@ impl Deadline {
             site: plan.site,
             kind: TimeoutKind::Limit,
             limit,
-            set_by: policy.timeout.origin.clone(),
+            set_by: policy.origin(plan.site, |policy| &policy.timeout),
             grace: policy.grace.value,
         };
         policy.timeout.value.map(own)

@@ -75,7 +75,7 @@ impl Call {
             site,
             kind: TimeoutKind::Total,
             limit,
-            set_by: policy.total.origin.clone(),
+            set_by: policy.origin(site, |policy| &policy.total),
             grace: policy.grace.value,
         });
         observe::event(&Event::Started { site, at: started, attempt: 1 });

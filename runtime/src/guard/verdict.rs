@@ -78,9 +78,9 @@ impl Call {
         self.attempt += 1;
         observe::event(&Event::Rejected { site: self.site, by });
         let origin = match by {
-            Rejection::Fenced => self.policy.fenced.origin.clone(),
-            Rejection::BreakerOpen => self.policy.breaker.origin.clone(),
-            Rejection::RateLimited => self.policy.rate_limit.origin.clone(),
+            Rejection::Fenced => self.policy.origin(self.site, |policy| &policy.fenced),
+            Rejection::BreakerOpen => self.policy.origin(self.site, |policy| &policy.breaker),
+            Rejection::RateLimited => self.policy.origin(self.site, |policy| &policy.rate_limit),
         };
         let error = self.fault(TimeoutKind::Rejected(by), origin, self.clock.now());
         self.judged = Some(Outcome::Rejected);
@@ -151,7 +151,7 @@ impl Call {
             (Expiry::Limit, Some(deadline)) => (deadline.site.name(), deadline.kind, deadline.limit, deadline.set_by),
             _ => {
                 let idle = &self.policy.idle;
-                (self.site.name(), TimeoutKind::Idle, idle.value.unwrap_or_default(), idle.origin.clone())
+                (self.site.name(), TimeoutKind::Idle, idle.value.unwrap_or_default(), self.policy.origin(self.site, |policy| &policy.idle))
             }
         };
         let incident = reported(incident);
@@ -198,15 +198,14 @@ pub(super) fn overdue(ticket: &Ticket, now: Tick, well: bool) -> Option<Expiry> 
 
 /// The limit of a call without layers has passed.
 pub(super) fn limit_passed(plan: Option<&Plan>, elapsed: Duration, incident: u64) -> TimeoutError {
-    let timeout = plan.map(|plan| &plan.policy.timeout);
     TimeoutError::new(Facts {
         function: plan.map_or("", |plan| plan.site.name()),
         kind: TimeoutKind::Limit,
-        limit: timeout.and_then(|timeout| timeout.value).unwrap_or_default(),
+        limit: plan.and_then(|plan| plan.policy.timeout.value).unwrap_or_default(),
         elapsed,
         attempt: 1,
         attempts: 1,
-        set_by: timeout.map_or(Origin::BuiltIn, |timeout| timeout.origin.clone()),
+        set_by: plan.map_or(Origin::BuiltIn, |plan| plan.policy.origin(plan.site, |policy| &policy.timeout)),
         incident: reported(incident),
         source: None,
     })

@@ -4,6 +4,10 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::active;
+use super::settings::Policy;
+use crate::site::Site;
+
 /// Where a limit comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -53,6 +57,26 @@ impl fmt::Display for Origin {
     }
 }
 
+impl Origin {
+    /// The same, or another line of the same file.
+    fn alike(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Origin::File { path, .. }, Origin::File { path: other, .. }) => path == other,
+            (Origin::Scaled { of, by }, Origin::Scaled { of: other, by: other_by }) => by == other_by && of.alike(other),
+            (Origin::Caller(of), Origin::Caller(other)) => of.alike(other),
+            _ => self == other,
+        }
+    }
+
+    fn is_in_a_file(&self) -> bool {
+        match self {
+            Origin::File { .. } => true,
+            Origin::Scaled { of, .. } | Origin::Caller(of) => of.is_in_a_file(),
+            _ => false,
+        }
+    }
+}
+
 /// A value and who set it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Set<T> {
@@ -66,5 +90,53 @@ impl<T> Set<T> {
     /// A value that nobody but this library set.
     pub(crate) const fn built_in(value: T) -> Self {
         Self { value, origin: Origin::BuiltIn }
+    }
+}
+
+impl<T: PartialEq> Set<T> {
+    /// The same value, set by the same, on another line at most.
+    fn alike(&self, other: &Self) -> bool {
+        self.value == other.value && self.origin.alike(&other.origin)
+    }
+}
+
+impl Policy {
+    /// Whether both say the same; a file in which something was written above it says it on other lines.
+    pub(crate) fn alike(&self, other: &Self) -> bool {
+        #[rustfmt::skip]
+        let Self {
+            enabled, fenced, timeout, idle, total, warn_at, grace, on_timeout, on_late, inherit, blocked_after,
+            retry, breaker, rate_limit, concurrency, escalate, device,
+        } = self;
+        enabled.alike(&other.enabled)
+            && fenced.alike(&other.fenced)
+            && timeout.alike(&other.timeout)
+            && idle.alike(&other.idle)
+            && total.alike(&other.total)
+            && warn_at.alike(&other.warn_at)
+            && grace.alike(&other.grace)
+            && on_timeout.alike(&other.on_timeout)
+            && on_late.alike(&other.on_late)
+            && inherit.alike(&other.inherit)
+            && blocked_after.alike(&other.blocked_after)
+            && retry.alike(&other.retry)
+            && breaker.alike(&other.breaker)
+            && rate_limit.alike(&other.rate_limit)
+            && concurrency.alike(&other.concurrency)
+            && escalate.alike(&other.escalate)
+            && device.alike(&other.device)
+    }
+
+    /// Who set this, on which line it stands now: a plan is kept over reloads that only move what they leave as it is.
+    pub(crate) fn origin<T: PartialEq>(&self, site: &'static Site, setting: impl Fn(&Self) -> &Set<T>) -> Origin {
+        let known = setting(self);
+        if known.origin.is_in_a_file() {
+            let in_force = active::of(site);
+            let now = setting(&in_force);
+            if now.alike(known) {
+                return now.origin.clone();
+            }
+        }
+        known.origin.clone()
     }
 }

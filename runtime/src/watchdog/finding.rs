@@ -47,7 +47,7 @@ pub(super) fn idle(id: CallId, view: &View, now: Tick) -> Sighting {
 
 fn idle_in_words(seen: &Sighting) -> Finding {
     let terms = terms(seen);
-    let limit = terms.as_ref().and_then(|terms| Some((terms.policy.idle.value?, terms.policy.idle.origin.clone())));
+    let limit = terms.as_ref().and_then(|terms| Some((terms.policy.idle.value?, terms.policy.origin(seen.site?, |policy| &policy.idle))));
     let said = Some(seen.said.as_str()).filter(|said| !said.is_empty());
     let note = said.map(|said| format!("the last sign of life said: {said}"));
     Finding { limit, note, ..in_words(seen, terms.as_deref()) }
@@ -60,7 +60,10 @@ pub(super) fn blocked(polled: &Polled, elapsed: Duration, now: Tick) -> Sighting
 
 fn blocked_in_words(seen: &Sighting) -> Finding {
     let terms = terms(seen);
-    let after = terms.as_ref().map(|terms| (terms.policy.blocked_after.value, terms.policy.blocked_after.origin.clone()));
+    let after = terms.as_ref().and_then(|terms| {
+        let policy = &terms.policy;
+        Some((policy.blocked_after.value, policy.origin(seen.site?, |policy| &policy.blocked_after)))
+    });
     Finding { limit: after, thread: Some(seen.name.as_str().to_owned()), ..in_words(seen, terms.as_deref()) }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::time::Duration;
 
-use backstop::{Outcome, timeout_async};
+use backstop::{Outcome, TimeoutError, timeout_async};
 use futures::FutureExt;
 use tokio::sync::Semaphore;
 
@@ -55,6 +55,38 @@ impl Drop for Policies {
 fn on_tokio(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(test);
+}
+
+#[timeout_async(name = "reload.moves")]
+async fn moves() -> io::Result<()> {
+    std::future::pending().await
+}
+
+#[timeout_async(name = "reload.moves_with_layers", grace_secs = 0.001)]
+async fn moves_with_layers() -> io::Result<()> {
+    std::future::pending().await
+}
+
+#[test]
+fn a_limit_is_said_to_be_set_on_the_line_where_it_stands_now() {
+    let body = || {
+        let below = |comments: usize| format!("{}[functions.\"reload.moves*\"]\ntimeout = \"10ms\"\n", "# a comment\n".repeat(comments));
+        let (policies, _backstop) = Policies::new(&below(0));
+        on_tokio(async {
+            for comments in [0, 1, 5, 2] {
+                if comments > 0 {
+                    policies.change("reload.moves", &below(comments));
+                }
+                let plain = moves().await.unwrap_err();
+                let grace = moves_with_layers().await.unwrap_err();
+                for error in [plain, grace] {
+                    let set_by = error.get_ref().unwrap().downcast_ref::<TimeoutError>().unwrap().set_by().to_string();
+                    assert!(set_by.ends_with(&format!(".toml:{}", comments + 2)), "{set_by} with {comments} lines above");
+                }
+            }
+        });
+    };
+    alone(body);
 }
 
 #[timeout_async(name = "reload.breaks")]
