@@ -25,18 +25,25 @@ pub(crate) enum Place {
 pub struct Ended<R> {
     /// The value, or what the body panicked with.
     pub(crate) result: std::thread::Result<R>,
+    /// What is out of the ordinary.
+    pub(crate) after: Option<Box<After>>,
+}
+
+/// What an attempt left behind.
+#[derive(Default)]
+pub(crate) struct After {
     /// Whether an optimizer's own call panicked: its state may be half updated, and cannot be looked at.
     pub(crate) stepped: bool,
     /// Whether it panicked and the filter before the panic hook heard of none: what it would have told of an optimizer is not known.
     pub(crate) unheard: bool,
     /// What functions inside left changed.
-    pub(crate) left: Option<Box<Left>>,
+    pub(crate) left: Option<Left>,
 }
 
 impl<R> Ended<R> {
-    /// By returning this.
-    pub(crate) fn of(returned: R) -> Self {
-        Self { result: Ok(returned), stepped: false, unheard: false, left: None }
+    /// With nothing out of the ordinary.
+    pub(crate) fn plain(result: std::thread::Result<R>) -> Self {
+        Self { result, after: None }
     }
 
     /// The value; a panic goes on.
@@ -45,39 +52,62 @@ impl<R> Ended<R> {
     }
 }
 
-#[derive(Clone, Copy, Default)]
-struct Watch {
-    place: Option<Place>,
-    stepped: bool,
-    /// Whether there was a panic.
-    heard: bool,
-    /// Whether something was left changed by a function inside.
-    left: bool,
-}
+/// What runs on a thread, and what has happened in it: the place of the attempt, and flags.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Watch(u8);
 
 impl Watch {
-    const fn new(place: Option<Place>) -> Self {
-        Self { place, stepped: false, heard: false, left: false }
+    const NOTHING: Self = Self(0);
+    const DEVICE: u8 = 1;
+    const CPU: u8 = 2;
+    /// A panic of an optimizer's.
+    const STEPPED: u8 = 4;
+    /// A panic.
+    const HEARD: u8 = 8;
+    /// Something that a function inside left changed.
+    const LEFT: u8 = 16;
+
+    const fn at(place: Place) -> Self {
+        match place {
+            Place::Device => Self(Self::DEVICE),
+            Place::Cpu => Self(Self::CPU),
+        }
+    }
+
+    const fn has(self, flags: u8) -> bool {
+        self.0 & flags != 0
+    }
+
+    const fn with(self, flags: u8) -> Self {
+        Self(self.0 | flags)
+    }
+
+    const fn is_attempt(self) -> bool {
+        self.has(Self::DEVICE | Self::CPU)
+    }
+
+    const fn flags(self) -> u8 {
+        self.0 & (Self::STEPPED | Self::HEARD | Self::LEFT)
     }
 }
 
 thread_local! {
-    static WATCH: Cell<Watch> = const { Cell::new(Watch::new(None)) };
+    static WATCH: Cell<Watch> = const { Cell::new(Watch::NOTHING) };
 }
 
 /// Whether this call is made by a body that runs on the CPU because of a fallback.
 #[inline]
 pub(crate) fn inside_fallback() -> bool {
-    WATCH.get().place == Some(Place::Cpu)
+    WATCH.get().has(Watch::CPU)
 }
 
 /// Tells the attempt around, if there is one, what a function inside of it leaves changed.
 #[cold]
 pub(crate) fn leave_behind(left: Left) {
     let around = WATCH.get();
-    if around.place.is_some() && !left.is_nothing() {
+    if around.is_attempt() && !left.is_nothing() {
         left::add(left);
-        WATCH.set(Watch { left: true, ..around });
+        WATCH.set(around.with(Watch::LEFT));
     }
 }
 
@@ -86,17 +116,42 @@ pub(crate) fn run<R>(place: Place, body: impl FnOnce() -> R) -> Ended<R> {
     listen();
     let records = torch::records_gradients();
     let autocast = Autocast::now();
-    let entered = Entered::new(Watch::new(Some(place)));
+    let entered = Entered::new(Watch::at(place));
     let result = catch_unwind(AssertUnwindSafe(body));
-    let Watch { stepped, heard, left, .. } = entered.leave();
-    let left = if left { Some(Box::new(left::all())) } else { None };
+    let inside = entered.inside();
+    if result.is_ok() && inside.flags() == 0 {
+        return Ended::plain(result);
+    }
+    let mut after = None;
+    note(inside, &mut after);
     drop(entered);
     if result.is_err() {
         torch::record_gradients(records);
         autocast.restore();
+        unheard(inside, &mut after);
     }
-    let unheard = result.is_err() && !heard;
-    Ended { result, stepped, unheard, left }
+    Ended { result, after }
+}
+
+/// Takes down what happened, before the thread forgets it.
+#[cold]
+#[inline(never)]
+fn note(inside: Watch, after: &mut Option<Box<After>>) {
+    if inside.has(Watch::STEPPED) {
+        after.get_or_insert_default().stepped = true;
+    }
+    if inside.has(Watch::LEFT) {
+        after.get_or_insert_default().left.get_or_insert_default().add(left::all());
+    }
+}
+
+/// The attempt panicked.
+#[cold]
+#[inline(never)]
+fn unheard(inside: Watch, after: &mut Option<Box<After>>) {
+    if !inside.has(Watch::HEARD) {
+        after.get_or_insert_default().unheard = true;
+    }
 }
 
 pin_project_lite::pin_project! {
@@ -105,7 +160,7 @@ pin_project_lite::pin_project! {
         #[pin]
         future: F,
         watch: Watch,
-        left: Option<Box<Left>>,
+        after: Option<Box<After>>,
         before: bool,
         records: bool,
     }
@@ -115,7 +170,7 @@ pin_project_lite::pin_project! {
 pub(crate) fn poll<F: Future>(place: Place, future: F) -> Attempting<F> {
     listen();
     let records = torch::records_gradients();
-    Attempting { future, watch: Watch::new(Some(place)), left: None, before: records, records }
+    Attempting { future, watch: Watch::at(place), after: None, before: records, records }
 }
 
 impl<F: Future> Future for Attempting<F> {
@@ -127,14 +182,12 @@ impl<F: Future> Future for Attempting<F> {
         let of_thread = torch::record_gradients(*this.records);
         let entered = Entered::new(*this.watch);
         let polled = catch_unwind(AssertUnwindSafe(|| this.future.poll(cx)));
-        *this.watch = entered.leave();
-        if std::mem::take(&mut this.watch.left) {
-            // The thread forgets it after this poll.
-            this.left.get_or_insert_default().add(left::all());
-        }
+        let inside = entered.inside();
+        note(inside, this.after);
+        // Noted; a panic is heard in the poll that it ends.
+        *this.watch = Watch(inside.0 & !(Watch::LEFT | Watch::HEARD));
         drop(entered);
         *this.records = torch::record_gradients(of_thread);
-        let Watch { stepped, heard, .. } = *this.watch;
         match polled {
             Ok(Poll::Pending) => Poll::Pending,
             Ok(Poll::Ready(value)) => {
@@ -142,11 +195,12 @@ impl<F: Future> Future for Attempting<F> {
                 if *this.records != *this.before {
                     torch::record_gradients(*this.records);
                 }
-                Poll::Ready(Ended { result: Ok(value), stepped, unheard: false, left: this.left.take() })
+                Poll::Ready(Ended { result: Ok(value), after: this.after.take() })
             }
             Err(panic) => {
                 autocast.restore();
-                Poll::Ready(Ended { result: Err(panic), stepped, unheard: !heard, left: this.left.take() })
+                unheard(inside, this.after);
+                Poll::Ready(Ended { result: Err(panic), after: this.after.take() })
             }
         }
     }
@@ -162,7 +216,7 @@ impl Entered {
     }
 
     #[inline]
-    fn leave(&self) -> Watch {
+    fn inside(&self) -> Watch {
         WATCH.get()
     }
 }
@@ -170,14 +224,8 @@ impl Entered {
 impl Drop for Entered {
     #[inline]
     fn drop(&mut self) {
-        let inside = WATCH.get();
-        let around = Watch {
-            stepped: self.0.stepped || inside.stepped,
-            heard: self.0.heard || inside.heard,
-            left: self.0.left || inside.left,
-            ..self.0
-        };
-        if around.left && around.place.is_none() {
+        let around = self.0.with(WATCH.get().flags());
+        if around.has(Watch::LEFT) && !around.is_attempt() {
             left::forget();
         }
         WATCH.set(around);
@@ -205,8 +253,8 @@ fn filter() {
 }
 
 fn is_silent(panic: &PanicHookInfo<'_>) -> bool {
-    let Ok(inside @ Watch { place: Some(_), stepped, .. }) = WATCH.try_with(Cell::get) else { return false };
+    let Some(inside) = WATCH.try_with(Cell::get).ok().filter(|watch| watch.is_attempt()) else { return false };
     let in_optimizer = panic.location().is_some_and(torch::is_optimizers);
-    let _ = WATCH.try_with(|watch| watch.set(Watch { stepped: stepped || in_optimizer, heard: true, ..inside }));
+    let _ = WATCH.try_with(|watch| watch.set(inside.with(Watch::HEARD | if in_optimizer { Watch::STEPPED } else { 0 })));
     classify::is_unwrapped(panic.payload())
 }

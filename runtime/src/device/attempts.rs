@@ -141,9 +141,9 @@ where
             (Stage::Unseen(names, arguments), Some(ended)) => {
                 opaque::value(opaque::explain(site, names, returns.errors, ended.result, arguments))
             }
-            (Stage::Device(call, arguments), Some(ended)) => match call.settle(returns.errors, ended, arguments) {
-                Ok(returned) => returned,
-                Err(ended) => match call.judge(returns.errors, ended, arguments) {
+            (Stage::Device(call, arguments), Some(ended)) => match ended.result {
+                Ok(returned) if call.went_well(returns.errors, &returned, arguments) => returned,
+                result => match call.judge(returns.errors, Ended { result, ..ended }, arguments) {
                     Judged::Done(returned) => returned,
                     Judged::Again(failure) => {
                         let stage = Stage::on_cpu(call, returns.errors, Some(failure), arguments);
@@ -167,8 +167,8 @@ impl<E> Attempt<E> {
     {
         match self.kind {
             Kind::None => None,
-            Kind::Plain => Some(Ended::of(body.await)),
-            Kind::Unseen => Some(Ended { result: caught::poll(body).await, stepped: false, unheard: false, left: None }),
+            Kind::Plain => Some(Ended::plain(Ok(body.await))),
+            Kind::Unseen => Some(Ended::plain(caught::poll(body).await)),
             Kind::At(Place::Cpu) => Some(attempt::poll(Place::Cpu, body).await),
             Kind::At(Place::Device) => {
                 let body = async {

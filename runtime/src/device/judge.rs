@@ -34,23 +34,21 @@ impl Objection {
 }
 
 impl Call {
-    /// Ends a call that went well; any other attempt is given back.
+    /// Whether the first attempt went well: then the call is over.
     #[inline]
-    pub(super) fn settle<A, R, E>(&self, errors: E, ended: Ended<R>, arguments: &A) -> Result<R, Ended<R>>
+    pub(super) fn went_well<A, R, E>(&self, errors: E, returned: &R, arguments: &A) -> bool
     where
         A: Arguments,
         E: Errors<R>,
     {
-        match ended.result {
-            Ok(returned) if !errors.failed(&returned) => {
-                self.routes.succeeded(|| self.signature(arguments));
-                Ok(returned)
-            }
-            result => Err(Ended { result, ..ended }),
+        let well = !errors.failed(returned);
+        if well {
+            self.routes.succeeded(|| self.signature(arguments));
         }
+        well
     }
 
-    /// Decides whether a first attempt that [did not go well](Self::settle) is the last.
+    /// Decides whether a first attempt that did not [go well](Self::went_well) is the last.
     pub(super) fn judge<A, R, E>(&self, errors: E, ended: Ended<R>, arguments: &mut A) -> Judged<R>
     where
         A: Arguments,
@@ -100,14 +98,18 @@ impl Call {
         if !fault.retry {
             return Some(Objection::harmless("a fault of this class says nothing about the CPU".to_owned()));
         }
-        let unknown = || ended.unheard && opaque::optimizer(arguments) != Holds::Never;
-        if ended.stepped || unknown() || said(errors, &ended.result).is_some_and(|text| classify::shows_a_step(&text)) {
+        let after = ended.after.as_deref();
+        let unknown = || after.is_some_and(|after| after.unheard) && opaque::optimizer(arguments) != Holds::Never;
+        if after.is_some_and(|after| after.stepped)
+            || unknown()
+            || said(errors, &ended.result).is_some_and(|text| classify::shows_a_step(&text))
+        {
             let weights = self.weights_back(arguments);
             let why =
                 format!("the optimizer's step was under way, and its moments may be half updated{weights}: step outside of this function");
             return Some(Objection { why, left: Left::unknown() });
         }
-        if let Some(left) = ended.left.as_ref().filter(|left| !self.survey.covers(left)) {
+        if let Some(left) = after.and_then(|after| after.left.as_ref()).filter(|left| !self.survey.covers(left)) {
             let _ = self.survey.restore(arguments);
             let why = format!("`{}` inside was not, and what it had changed is not all among the arguments here: pass it along", left.by);
             return Some(Objection { why, left: Left::unknown() });

@@ -89,9 +89,12 @@ where
                 None => body(arguments.lend()),
                 Some(injected) => injected,
             });
-            match call.settle(returns.errors, ended, &arguments) {
-                Ok(returned) => returned,
-                Err(ended) => after(call, returns, ended, &mut arguments, &mut body),
+            match ended.result {
+                Ok(returned) if call.went_well(returns.errors, &returned, &arguments) => {
+                    counted.returned(false);
+                    return returned;
+                }
+                result => after(call, returns, Ended { result, ..ended }, &mut arguments, &mut body),
             }
         }
         Begun::Unseen => {

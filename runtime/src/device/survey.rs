@@ -53,37 +53,42 @@ impl Survey {
     /// Notes all tensors; whether one of them, or a device, is an accelerator's.
     #[inline]
     pub(crate) fn note<A: Arguments>(&mut self, arguments: &A) -> bool {
-        let mut skipped = false;
-        arguments.visit(&mut Visitor::new(&mut self.taking(&mut skipped)));
+        let mut again = false;
+        arguments.visit(&mut Visitor::new(&mut self.taking(torch::version_or_error, &mut again)));
         if matches!(self.origin, Device::Cpu) {
             return false;
         }
-        if skipped {
+        if torch::take_error() || again {
             self.note_again(arguments);
         }
         true
     }
 
-    /// Notes those too that were shown before the first on an accelerator.
+    /// Notes those too that were shown before the first on an accelerator, and which of them have no counter.
     #[cold]
     fn note_again<A: Arguments>(&mut self, arguments: &A) {
         self.notes.clear();
         self.kept.clear();
-        arguments.visit(&mut Visitor::new(&mut self.taking(&mut false)));
+        arguments.visit(&mut Visitor::new(&mut self.taking(version, &mut false)));
     }
 
     /// Notes what it is shown, from the first tensor on an accelerator on: most calls have theirs there, or none at all.
-    fn taking(&mut self, skipped: &mut bool) -> impl FnMut(Whose, Seen<'_>) {
+    fn taking(&mut self, version: impl Fn(&Tensor) -> i64, again: &mut bool) -> impl FnMut(Whose, Seen<'_>) {
         move |whose, seen| {
             if matches!(self.origin, Device::Cpu) {
                 self.origin = seen.device();
                 if matches!(self.origin, Device::Cpu) {
-                    *skipped = true;
+                    *again = true;
                     return;
                 }
             }
             let Some((tensor, uncounted)) = seen.tensor() else { return };
-            self.notes.push(Note::of(tensor, whose, uncounted));
+            let (version, trained) = (version(tensor), torch::requires_grad(tensor));
+            if trained || whose.exclusive {
+                // What follows asks through tch, which takes an error of before for its own.
+                *again |= torch::take_error();
+            }
+            self.notes.push(Note::of(tensor, version, trained, whose, uncounted));
             if whose.exclusive {
                 self.kept.push(tensor.shallow_clone());
             }
@@ -191,9 +196,10 @@ struct Mark {
 
 impl Note {
     #[inline]
-    fn of(tensor: &Tensor, whose: Whose, uncounted: bool) -> Self {
-        let gradient = if torch::requires_grad(tensor) { Mark::of_gradient(tensor) } else { Mark::NONE };
-        Self { tensor: Mark::of(tensor), gradient, argument: whose.argument, uncounted, place: whose.place(tensor) }
+    fn of(tensor: &Tensor, version: i64, trained: bool, whose: Whose, uncounted: bool) -> Self {
+        let gradient = if trained { Mark::of_gradient(tensor) } else { Mark::NONE };
+        let mark = Mark { identity: torch::identity(tensor), version };
+        Self { tensor: mark, gradient, argument: whose.argument, uncounted, place: whose.place(tensor) }
     }
 
     /// Whether the tensor that it is of still stands where it stood.
@@ -231,11 +237,16 @@ impl Mark {
 
     #[inline]
     fn of(tensor: &Tensor) -> Self {
-        Self { identity: torch::identity(tensor), version: torch::version(tensor).unwrap_or(-1) }
+        Self { identity: torch::identity(tensor), version: version(tensor) }
     }
 
     #[inline(never)]
     fn of_gradient(tensor: &Tensor) -> Self {
         torch::gradient_of(tensor).map_or(Self::NONE, |gradient| Self::of(&gradient))
     }
+}
+
+/// The counter of changes, or -1 where there is none.
+fn version(tensor: &Tensor) -> i64 {
+    torch::version(tensor).unwrap_or(-1)
 }

@@ -16,7 +16,7 @@ use std::error::Error;
 pub(crate) use layout::Layout;
 pub(crate) use names::{is_named, is_named_for_tensors};
 pub(crate) use optimizer::{clear_gradients, give_gradient, is_optimizers};
-pub(crate) use raw::{accelerator, identity, is_defined, requires_grad, version};
+pub(crate) use raw::{accelerator, identity, is_defined, requires_grad, take_error, version, version_or_error};
 pub use tch::nn::{VarStore, Variables};
 pub use tch::{Device, Kind, TchError, Tensor};
 pub(crate) use thread::{Autocast, record_gradients, records_gradients, without_gradients};

@@ -45,10 +45,16 @@ pub(crate) fn requires_grad(tensor: &Tensor) -> bool {
 /// The counter of in-place changes; `None` where the tensor has none (inference tensors).
 #[inline]
 pub(crate) fn version(tensor: &Tensor) -> Option<i64> {
-    // SAFETY: the handle is live for the length of the borrow, and the call only reads a counter.
-    let version = unsafe { torch_sys::c_generated::atg__version(tensor.as_ptr().cast_mut()) };
+    let version = version_or_error(tensor);
     // A counter at 0 looks like an error, so only then is an error looked for.
     if version == 0 && take_error() { None } else { Some(version) }
+}
+
+/// The same, and 0 where it has none: then [`take_error`] says so afterwards, once for any number of tensors.
+#[inline]
+pub(crate) fn version_or_error(tensor: &Tensor) -> i64 {
+    // SAFETY: the handle is live for the length of the borrow, and the call only reads a counter.
+    unsafe { torch_sys::c_generated::atg__version(tensor.as_ptr().cast_mut()) }
 }
 
 /// The address of the first element; `None` where libtorch has none to give (no storage, or empty).
@@ -58,9 +64,9 @@ pub(super) fn data_address(tensor: &Tensor) -> Option<usize> {
     if take_error() { None } else { (address != 0).then_some(address) }
 }
 
-/// Whether the last call raised; its text is dropped.
+/// Whether a call raised since the last look; its text is dropped.
 #[inline]
-fn take_error() -> bool {
+pub(crate) fn take_error() -> bool {
     unsafe extern "C" {
         fn free(text: *mut c_char);
     }
