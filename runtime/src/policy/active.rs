@@ -296,6 +296,16 @@ mod tests {
         assert_eq!(explanation.setting("timeout").unwrap().origin().to_string(), "backstop.toml:2");
     }
 
+    /// Who works policies out may come second, and must not be heard of then.
+    #[test]
+    fn what_is_worked_out_and_not_put_in_force_is_not_published() {
+        let _ = in_force();
+        let never = set("[watchdog]\nruntime_stalled_after = \"77s\"\n");
+        assert_eq!(Active::new(never, 0, &[], None).watchdog.runtime_stalled_after.value, Duration::from_secs(77));
+        assert_ne!(crate::policy::runtime_stalled_after(), Duration::from_secs(77));
+        assert_eq!(crate::policy::runtime_stalled_after(), watchdog().runtime_stalled_after.value);
+    }
+
     #[test]
     fn a_function_that_is_not_in_the_list_gets_its_attribute() {
         static DETACHED: Site = Site::timeout_async("nowhere").limit(Duration::from_secs(3));
