@@ -65,7 +65,8 @@ fn a_multiplication_in_libtorch_gives_its_stack() {
         found += u64::from(shows(&thread, "multiply_until_told"));
         asleep += u64::from(thread.system_call.is_some());
         silent += u64::from(thread.stack.missing.is_some());
-        in_libtorch += u64::from(thread.stack.frames.first().is_some_and(|frame| frame.module.contains("torch")));
+        // On a busy machine the innermost frame is where it waits for libtorch's other threads.
+        in_libtorch += u64::from(thread.stack.frames.iter().any(|frame| frame.module.contains("torch")));
     }
     let signal = captures - asleep - silent;
     ENOUGH.store(true, Relaxed);

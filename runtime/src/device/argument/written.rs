@@ -10,7 +10,7 @@ pub fn as_written<H: AsWritten>(held: H) -> H {
     held
 }
 
-/// Every way to hold an argument but [`Mut`](super::others::Mut), which lends for longer than an attempt: that nothing keeps it is proved
+/// Every way to hold an argument but `Mut`, which lends for longer than an attempt: that nothing keeps it is proved
 /// by a reborrow, and the expansion makes one only of what is written as `&mut`.
 #[diagnostic::on_unimplemented(
     message = "this argument is a `&mut` by another name: write its type as `&mut …` in the signature",
