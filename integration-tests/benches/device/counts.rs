@@ -100,7 +100,9 @@ pub fn compare(options: &Options) -> Done<ExitCode> {
     let ceilings = if options.record { String::new() } else { fs::read_to_string(CEILINGS)? };
     let (mut recorded, mut met) = (HEAD.to_owned(), true);
     println!("instructions of one call\n{:<14} {:>10} {:>10} {:>10}", "row", "without", "more", "ceiling");
-    for row in all(&options.within(&BOUNDED))? {
+    // Each in a process of its own: what the rows before leave in the heap changes what an allocation costs.
+    for row in BOUNDED.iter().filter(|row| options.takes(row)).map(|row| all(&options.within(&[row]))) {
+        let row = row?.pop().ok_or("a row was not counted")?;
         let more = row.more();
         let ceiling = if options.record { more + (more + 49) / 50 } else { ceiling(&ceilings, &row.name)? };
         let verdict = if more <= ceiling { "" } else { "  exceeded" };
