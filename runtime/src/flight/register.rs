@@ -72,9 +72,9 @@ pub(crate) fn terms(id: CallId) -> Option<Arc<Terms>> {
     Some(if left { Arc::new(shown.alone()) } else { shown })
 }
 
-/// Whether a caller still runs that ends before the call would: it ends the call by dropping it.
+/// Whether a caller still runs that ends before the call would, or may: it ends the call by dropping it.
 pub(crate) fn has_caller(view: &View) -> bool {
     let callers = successors(view.parent, |caller| running(*caller)?.parent());
     let mut views = callers.map_while(running).filter_map(Record::view);
-    views.any(|caller| !caller.only_report && caller.deadline <= view.deadline)
+    views.any(|caller| view.ends_after(&caller))
 }

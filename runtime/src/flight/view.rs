@@ -6,7 +6,7 @@ use super::bits::{ALARM, ALONE, FIRED, INHERITED, LINK, PAUSED, REPORTED, SILENT
 use super::extra::Limits;
 use super::id::CallId;
 use super::plan::{Plan, nanos};
-use super::record::after;
+use super::record::gap;
 use crate::clock::Tick;
 use crate::site::Site;
 
@@ -20,6 +20,8 @@ pub(crate) struct View {
     pub(crate) parent: Option<CallId>,
     pub(crate) started: Tick,
     pub(crate) deadline: Tick,
+    /// So many nanoseconds earlier it may be, if one knew exactly when the call began.
+    pub(crate) gap: u64,
     pub(crate) warn: Tick,
     /// Nanoseconds; `u64::MAX`: none.
     pub(crate) idle: u64,
@@ -67,10 +69,12 @@ const FLAGS: u32 = FIRED | SILENT | WARNED | REPORTED | ALONE;
 impl View {
     /// Of a call without layers.
     pub(super) fn plain(plan: &'static Plan, bits: u32, started: Tick) -> Self {
-        let [deadline, warn] = [plan.limit, plan.warn].map(|nanos| after(nanos, bits, started));
+        let gap = gap(bits, started);
+        let [deadline, warn] =
+            [plan.limit, plan.warn].map(|nanos| Tick::from_nanos(started.as_nanos().saturating_add(gap).saturating_add(nanos)));
         let blocked_after = plan.policy.blocked_after.value;
         let limits = Limits { deadline, warn, blocked_after, within: bits & INHERITED != 0, ..Limits::NONE };
-        Self::layered(Some(plan), bits, started, &limits)
+        Self { gap, ..Self::layered(Some(plan), bits, started, &limits) }
     }
 
     /// Of a call with limits of its own.
@@ -83,6 +87,7 @@ impl View {
             parent: None,
             started,
             deadline: if alarm { started } else { limits.deadline },
+            gap: 0,
             warn: limits.warn,
             idle: nanos(limits.idle),
             blocked_after: limits.blocked_after,
@@ -105,6 +110,11 @@ impl View {
     /// Whether a poll lasts.
     pub(crate) fn polling(&self) -> bool {
         self.polls & 1 == 1
+    }
+
+    /// Whether the deadline of `caller` is the earlier one, or may be.
+    pub(super) fn ends_after(&self, caller: &Self) -> bool {
+        !caller.only_report && caller.deadline.as_nanos().saturating_sub(caller.gap) <= self.deadline.as_nanos()
     }
 
     /// When the silence becomes too long, as things stand.

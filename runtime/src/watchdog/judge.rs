@@ -52,9 +52,9 @@ pub(crate) fn due(view: &View, now: Tick) -> Due {
     Due { expired, report: passed && view.only_report && !up(REPORTED), slow: now >= view.warn && !passed && !over && !up(WARNED) }
 }
 
-/// Whether the call's own limit has passed after that of a caller, which ends it by dropping it if it still runs.
+/// Whether the call's own limit has passed, and may have done so after that of a caller, which ends it by dropping it if it still runs.
 pub(crate) fn waits_for_caller(view: &View, now: Tick) -> bool {
-    view.within && now >= view.deadline
+    now >= view.deadline && (view.within || view.gap > 0 && view.parent.is_some())
 }
 
 /// When something can become due for this call, if nothing happens.
@@ -128,6 +128,15 @@ mod tests {
         assert_eq!(next(&within, at(106)), at(110));
         assert!(!waits_for_caller(&within, at(109)) && waits_for_caller(&within, at(110)));
         assert_eq!(next(&within, at(110)), at(110).after(AGAIN));
+    }
+
+    #[test]
+    fn a_call_that_may_have_begun_later_asks_whether_its_caller_ends_it() {
+        let parent = crate::flight::CallId::of(1 << 32 | 1);
+        assert!(parent.is_some());
+        assert!(waits_for_caller(&View { gap: 1, parent, ..call() }, at(110)));
+        assert!(!waits_for_caller(&View { gap: 1, ..call() }, at(110)), "nobody does");
+        assert!(!waits_for_caller(&View { parent, ..call() }, at(110)), "its own is the earlier one");
     }
 
     #[test]

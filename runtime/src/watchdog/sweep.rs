@@ -89,7 +89,7 @@ fn visit(found: &mut Found, id: CallId, record: &'static Record, view: &View, no
 
 /// Whether the caller ends the call. One that is gone may be dropping it just now, so it is looked for twice.
 fn is_left_to_caller(record: &Record, view: &View) -> bool {
-    flight::has_caller(view) || record.raise(view.generation, ALONE)
+    flight::has_caller(view) || view.within && record.raise(view.generation, ALONE)
 }
 
 fn sound(record: &'static Record, view: &View, now: Tick) {

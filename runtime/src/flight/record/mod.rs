@@ -278,9 +278,8 @@ pub(super) fn soon_after(nanos: u64, bits: u32, started: Tick) -> Tick {
     Tick::from_nanos(started.as_nanos().saturating_add(gap).saturating_add(nanos))
 }
 
-/// So many nanoseconds after the beginning of a call.
+/// How much later than it says a call may have begun, in nanoseconds.
 #[inline]
-pub(super) fn after(nanos: u64, bits: u32, started: Tick) -> Tick {
-    let gap = if bits & COARSE != 0 { coarse::gap_after(started.as_nanos()) } else { 0 };
-    Tick::from_nanos(started.as_nanos().saturating_add(gap).saturating_add(nanos))
+pub(super) fn gap(bits: u32, started: Tick) -> u64 {
+    if bits & COARSE != 0 { coarse::gap_after(started.as_nanos()) } else { 0 }
 }
