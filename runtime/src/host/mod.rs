@@ -4,10 +4,11 @@
 //! spent their time. The reporter reads what was withheld from the process altogether, and whoever judges reads that anew. From that `judge` says
 //! for each finding whether the code is to blame or the host, and which findings are held back.
 //!
-//! `procfs`, `kernel` and `cgroup` read, `past` and `withheld` remember, `judge` is pure and comes to a `verdict`. What the watchdog does here
+//! `procfs`, `kernel` and `cgroup` read, `files` keeps open what is read often, `past` and `withheld` remember, `judge` is pure and comes to a `verdict`. What the watchdog does here
 //! takes nothing from the heap, which a stuck thread may hold.
 
 mod cgroup;
+mod files;
 mod judge;
 mod kernel;
 mod past;
@@ -21,6 +22,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+pub(crate) use files::Files;
 pub(crate) use kernel::cpu_time;
 pub(crate) use past::Cause;
 pub(crate) use procfs::debugger;
@@ -137,13 +139,13 @@ fn went_on() -> Duration {
 }
 
 /// The watchdog should have looked at `due`, and looks only now; why, if it is late.
-pub(crate) fn missed(due: Tick, now: Tick) -> Option<(Duration, Cause)> {
+pub(crate) fn missed(files: &mut Files, due: Tick, now: Tick) -> Option<(Duration, Cause)> {
     if now.since(due) < judge::NOISE {
         SEEN_ROUNDS.store(ROUNDS.load(Relaxed), Relaxed);
         return None;
     }
-    let own = procfs::own_times();
-    let busy = |tid| Some(procfs::times_of(tid)?.since(past().last(tid)?).on_cpu);
+    let own = files.own_times();
+    let busy = |tid| Some(files.times_of(tid)?.since(past().last(tid)?).on_cpu);
     let busiest = thread::tids().filter_map(busy).max();
     let mut past = past();
     let own = own.zip(past.last(OWN)).map(|(own, before)| own.since(before));
@@ -189,12 +191,14 @@ pub(crate) fn start() {
 }
 
 /// Looks at the host and at the threads that poll guarded calls, once a second; how long the host slept.
-pub(crate) fn look(now: Tick, round: usize) -> Option<Duration> {
-    let (uptime, own) = (kernel::uptime(), procfs::own_times());
+pub(crate) fn look(files: &mut Files, now: Tick, round: usize) -> Option<Duration> {
+    let (uptime, own) = (kernel::uptime(), files.own_times());
     let process = cpu_time().map(|on_cpu| Times { on_cpu, waited: Duration::ZERO });
-    past().keep_threads(|tid| tid <= OWN || thread::tids().any(|lives| lives == tid));
+    let lives = |tid| thread::tids().any(|living| living == tid);
+    files.keep_threads(lives);
+    past().keep_threads(|tid| tid <= OWN || lives(tid));
     for tid in turn(thread::tids().count(), round) {
-        if let Some(times) = procfs::times_of(tid) {
+        if let Some(times) = files.times_of(tid) {
             past().seen(tid, now, times);
         }
     }
@@ -220,7 +224,7 @@ mod tests {
     #[cfg(target_os = "linux")]
     fn a_thread_that_sleeps_and_one_that_spins_are_the_codes_fault() {
         let (number, since) = (thread::current(), Tick::now());
-        look(since, 0);
+        look(&mut Files::default(), since, 0);
         std::thread::sleep(Duration::from_millis(50));
         let threads = [number];
         let suspect = Suspect { since, until: Tick::now(), limit: Some(Duration::from_millis(1)), threads: &threads };

@@ -1,7 +1,7 @@
 //! What Linux tells about this process, read by hand. Elsewhere nothing is told, and verdicts say so.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Seek};
 use std::time::Duration;
 
 use crate::text::Text;
@@ -24,13 +24,23 @@ impl Times {
 
 /// The times of a thread of this process; `None` where it has ended, or the kernel does not count them.
 pub(super) fn times_of(tid: i32) -> Option<Times> {
-    let path = Text::<48>::of(format_args!("/proc/self/task/{tid}/schedstat"));
-    times(beginning(path.as_str(), &mut [0; PIECE])?)
+    read_times(&mut open_times(tid)?)
 }
 
-/// The times of the thread that asks.
-pub(super) fn own_times() -> Option<Times> {
-    times(beginning("/proc/thread-self/schedstat", &mut [0; PIECE])?)
+/// The file with the times of a thread of this process.
+pub(super) fn open_times(tid: i32) -> Option<File> {
+    open(Text::<48>::of(format_args!("/proc/self/task/{tid}/schedstat")).as_str())
+}
+
+/// The file with the times of the thread that asks.
+pub(super) fn open_own_times() -> Option<File> {
+    open("/proc/thread-self/schedstat")
+}
+
+/// The times as they are now.
+pub(super) fn read_times(file: &mut File) -> Option<Times> {
+    file.rewind().ok()?;
+    times(read(file, &mut [0; TIMES])?)
 }
 
 /// Who traces this process: a debugger, or a program like it.
@@ -71,16 +81,23 @@ pub(super) fn ticks() -> Option<Ticks> {
     ticks_in(beginning("/proc/stat", &mut [0; PIECE])?)
 }
 
-/// As much as is read of a file.
+/// As much as is read of a file with times: three numbers.
+const TIMES: usize = 64;
+/// As much as is read of any other file.
 pub(super) const PIECE: usize = 4096;
 
 /// What a file says, as far as it fits into `piece`, read without the heap, which a stuck thread may hold.
 pub(super) fn beginning<'a>(path: &str, piece: &'a mut [u8]) -> Option<&'a str> {
-    if !cfg!(target_os = "linux") {
-        return None;
-    }
+    read(&mut open(path)?, piece)
+}
+
+fn open(path: &str) -> Option<File> {
+    if cfg!(target_os = "linux") { File::open(path).ok() } else { None }
+}
+
+fn read<'a>(file: &mut File, piece: &'a mut [u8]) -> Option<&'a str> {
     // The kernel fills the piece in one go, or the file ends in it.
-    let length = File::open(path).ok()?.read(piece).ok()?;
+    let length = file.read(piece).ok()?;
     std::str::from_utf8(&piece[..length]).ok()
 }
 
@@ -123,14 +140,5 @@ mod tests {
         assert_eq!(ticks_in(of_a_virtual_machine), Some(Ticks { busy: 3_464_303, stolen: 13_502 }));
         assert_eq!((ticks_in("cpu  1 2 3 4 5 6 7\n"), ticks_in("intr 1")), (None, None), "before there was steal time");
         assert_eq!(average("some avg10=12.50 avg60=1.00 avg300=0.00 total=1\nfull avg10=3.00"), Some(12.5));
-    }
-
-    #[test]
-    #[cfg(target_os = "linux")]
-    fn this_thread_has_times() {
-        // The kernel counts when the thread leaves its CPU, or at the next tick.
-        std::thread::sleep(Duration::from_millis(10));
-        assert!(own_times().unwrap().on_cpu > Duration::ZERO);
-        assert_eq!(times_of(i32::MAX), None);
     }
 }

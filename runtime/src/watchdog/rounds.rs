@@ -15,13 +15,14 @@ use crate::{flight, host, observe, policy};
 /// How often the host is looked at, and threads look which runtime they are in.
 const SECOND: Duration = Duration::from_secs(1);
 /// How many looks at the host later it is looked again whether a debugger is attached.
-const DEBUGGER: usize = 4;
+const DEBUGGER: usize = 8;
 
 /// What the watchdog remembers from look to look.
 pub(super) struct Rounds {
     runtimes: Runtimes,
     late: Late,
     orphans: Orphans,
+    files: host::Files,
     debugger: Option<u32>,
     looked: Tick,
     second: Tick,
@@ -36,6 +37,7 @@ impl Rounds {
             runtimes: Runtimes::new(),
             late: Late::default(),
             orphans: Orphans::new(),
+            files: host::Files::with_room(),
             debugger: None,
             looked: Tick::default(),
             second: Tick::default(),
@@ -47,7 +49,7 @@ impl Rounds {
     /// The watchdog wakes up: whether it is late is known before the table of calls is judged.
     pub(super) fn begin(&mut self, now: Tick) {
         if let Some(due) = beat::WATCHDOG.wakes(now)
-            && let Some((lag, cause)) = host::missed(due, now)
+            && let Some((lag, cause)) = host::missed(&mut self.files, due, now)
         {
             self.runtimes.forgive(now);
             self.late.watchdog(lag, cause, self.debugger.or_else(host::debugger), now);
@@ -81,7 +83,7 @@ impl Rounds {
     }
 
     fn look_at_the_host(&mut self, now: Tick) {
-        let slept = host::look(now, self.seconds);
+        let slept = host::look(&mut self.files, now, self.seconds);
         // The kernel writes a long page for it: who needs to know it now asks anew.
         let debugger = if self.seconds.is_multiple_of(DEBUGGER) { host::debugger() } else { self.debugger };
         self.seconds = self.seconds.wrapping_add(1);
