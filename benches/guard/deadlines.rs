@@ -6,18 +6,20 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, Runtime};
 
-use crate::each;
-use crate::rounds::{COLUMNS, Each, Figures, limited, median, quantile, rounds};
+use crate::rounds::{BARE, COLUMNS, Each, Figures, limited, median, quantile, rounds};
 use crate::table::Row;
-use crate::variants::{BATCH, BATCHES, SOON, Variant, WINDOW};
+use crate::variants::{BATCH, BATCHES, Boxed, SOON, Variant, WINDOW};
+use crate::{each, floor};
 
-const CALLS: usize = 100_000;
+/// How many pass at one instant.
+pub const CALLS: usize = 100_000;
 /// How often a lone deadline is measured in each round.
 const LONE: usize = 20;
 
 /// Both families.
 pub fn deadlines(count: usize) -> Vec<Row> {
-    let all: Each<fn() -> f64> = limited(each!(at_once));
+    let mut all: Each<fn() -> f64> = limited(each!(at_once));
+    all[BARE] = Some(woken_at_once);
     let alone: Each<fn() -> Vec<f64>> = limited(each!(lateness));
     // First, while nobody writes reports of a hundred thousand others.
     let alone = lone(count, alone);
@@ -37,6 +39,17 @@ static LAST: AtomicU64 = AtomicU64::new(0);
 
 /// From the deadline until the last of all callers has its error, in milliseconds.
 fn at_once<V: Variant>() -> f64 {
+    until_the_last(V::until, || ())
+}
+
+/// The same where a thread wakes them, and nothing limits them.
+fn woken_at_once() -> f64 {
+    floor::reset();
+    until_the_last(|_, _| Box::pin(floor::woken()), floor::wake)
+}
+
+/// `at_deadline` is done once all of them wait and the instant has come.
+fn until_the_last(call: fn(Instant, usize) -> Boxed, at_deadline: impl FnOnce()) -> f64 {
     let runtime = runtime();
     ENDED.store(0, SeqCst);
     LAST.store(0, SeqCst);
@@ -45,18 +58,19 @@ fn at_once<V: Variant>() -> f64 {
     for batch in 0..BATCHES {
         sleep_until(begin + BATCH * batch as u32);
         for _ in 0..CALLS / BATCHES {
-            runtime.spawn(one::<V>(deadline, batch));
+            runtime.spawn(one(call, deadline, batch));
         }
     }
     sleep_until(deadline);
+    at_deadline();
     while ENDED.load(SeqCst) < CALLS {
         thread::sleep(Duration::from_millis(1));
     }
     LAST.load(SeqCst) as f64 / 1e6
 }
 
-async fn one<V: Variant>(deadline: Instant, batch: usize) {
-    V::until(deadline, batch).await.expect_err("it never answers");
+async fn one(call: fn(Instant, usize) -> Boxed, deadline: Instant, batch: usize) {
+    call(deadline, batch).await.expect_err("it never answers");
     let after = Instant::now().saturating_duration_since(deadline);
     LAST.fetch_max(u64::try_from(after.as_nanos()).unwrap_or(u64::MAX), SeqCst);
     ENDED.fetch_add(1, SeqCst);

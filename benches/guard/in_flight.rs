@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::Barrier;
 use std::task::{Context, Waker};
 use std::thread;
+use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle};
 
@@ -17,6 +18,8 @@ use crate::{Done, child, clock, each};
 /// How many wait at once.
 pub const CALLS: usize = 1_000_000;
 const THREADS: usize = 2;
+/// How long threads may take to begin.
+const SETTLED: Duration = Duration::from_millis(200);
 
 /// Bytes, creation and end of one of a million.
 pub fn in_flight(count: usize) -> Vec<Row> {
@@ -45,8 +48,9 @@ pub fn run(variant: &str) -> Done {
 
 fn million<V: Variant>() -> [f64; 3] {
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
-    // Whatever is made once is there before.
+    // Whatever is made once is there before: by the first calls, and by threads that they start.
     drop(calls::<V>(runtime.handle(), 1_000));
+    thread::sleep(SETTLED);
     let before = clock::resident().unwrap_or(f64::NAN);
     let (made, looked) = (Barrier::new(THREADS + 1), Barrier::new(THREADS + 1));
     thread::scope(|scope| {

@@ -10,6 +10,7 @@ mod clock;
 mod contention;
 mod counts;
 mod deadlines;
+mod floor;
 mod in_flight;
 mod one_call;
 mod options;

@@ -73,10 +73,8 @@ fn finished(site: &'static Site, at: Tick, outcome: Outcome, elapsed: Duration, 
 
 fn tell(site: &'static Site, at: Tick, before: Tick, outcome: Outcome, elapsed: Duration, attempt: u32) {
     let record = Record { at, fact: Fact::Finished, site: Some(site), number: outcome as u64, elapsed };
-    if outcome != Outcome::Ok {
-        recorder::notable(&record);
-    } else if elapsed >= DENSE || at.since(before) >= DENSE {
-        recorder::call(&record);
+    if outcome != Outcome::Ok || elapsed >= DENSE || at.since(before) >= DENSE {
+        recorder::keep(&record);
     }
     log::finished(site, outcome, elapsed, attempt);
 }
@@ -127,7 +125,7 @@ fn device_type(device: &str) -> &'static str {
 
 fn record(event: &Event<'_>) {
     if let Some((fact, number, elapsed)) = words(event) {
-        recorder::notable(&Record { at: Tick::now(), fact, site: site(event), number, elapsed });
+        recorder::keep(&Record { at: Tick::now(), fact, site: site(event), number, elapsed });
     }
 }
 

@@ -17,7 +17,7 @@ use crate::clock::Tick;
 use crate::coarse;
 use crate::shelf::Shelf;
 
-const SIZE: u32 = 64;
+const SIZE: u32 = 128;
 
 static CHUNKS: Shelf<Chunk> = Shelf::new();
 
@@ -238,7 +238,7 @@ mod tests {
 
     #[test]
     fn a_record_fills_a_cache_line() {
-        assert_eq!(size_of::<Record>(), 64);
+        assert_eq!((size_of::<Record>(), align_of::<Record>()), (64, 64));
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! The flight recorder: the last events, for the report that follows them.
 //!
-//! Bounded, and without a lock on the writing side. Calls that went well are many, so they go to rings of their own, one for a few
-//! threads; everything else goes to one ring that they cannot flood. The start of a call is not recorded: its end says how long it
-//! took, the call tree shows those that run, and [`progress`] has the last start and the last end of every function.
+//! Bounded, and without a lock on the writing side. Calls are many, so what they do goes to rings of their own, one for a few threads: those
+//! that went well to some, the others and their retries to others. Everything else goes to one ring that no storm of calls can flood. The
+//! start of a call is not recorded: its end says how long it took, the call tree shows those that run, and [`progress`] has the last start and
+//! the last end of every function.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -18,7 +19,8 @@ const SHARDS: usize = 16;
 const CALLS: usize = 128;
 const NOTABLE: usize = 512;
 
-static CALL_RINGS: [Ring<CALLS>; SHARDS] = [const { Ring::new() }; SHARDS];
+static GOOD_CALLS: [Ring<CALLS>; SHARDS] = [const { Ring::new() }; SHARDS];
+static BAD_CALLS: [Ring<CALLS>; SHARDS] = [const { Ring::new() }; SHARDS];
 static NOTABLE_RING: Ring<NOTABLE> = Ring::new();
 
 /// What a record says.
@@ -154,17 +156,14 @@ fn index(number: u64) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }
 
-/// Keeps the end of a call that went well.
-pub(crate) fn call(record: &Record) {
-    keep(CALL_RINGS[shard()].push(record.words()));
-}
-
-/// Keeps any other event.
-pub(crate) fn notable(record: &Record) {
-    keep(NOTABLE_RING.push(record.words()));
-}
-
-fn keep(kept: bool) {
+/// Keeps an event.
+pub(crate) fn keep(record: &Record) {
+    let words = record.words();
+    let kept = match record.fact {
+        Fact::Finished if record.number == Outcome::Ok as u64 => GOOD_CALLS[shard()].push(words),
+        Fact::Finished | Fact::Slow | Fact::Retrying | Fact::Rejected | Fact::FellBack | Fact::Injected => BAD_CALLS[shard()].push(words),
+        _ => NOTABLE_RING.push(words),
+    };
     if !kept {
         process::drop_one("record");
     }
@@ -187,7 +186,7 @@ fn shard() -> usize {
 
 /// The last `count` events, oldest first.
 pub(crate) fn last(count: usize) -> Vec<Record> {
-    let calls = CALL_RINGS.iter().flat_map(Ring::read);
+    let calls = GOOD_CALLS.iter().chain(&BAD_CALLS).flat_map(Ring::read);
     let mut records: Vec<Record> = calls.chain(NOTABLE_RING.read()).filter_map(Record::from_words).collect();
     records.sort_by_key(|record| record.at);
     records.split_off(records.len().saturating_sub(count))
@@ -242,14 +241,20 @@ mod tests {
 
     #[test]
     fn calls_cannot_flood_out_notable_events() {
-        let at = Tick::now();
-        let odd = Record { at, fact: Fact::PolicyRefused, site: None, number: 0, elapsed: Duration::from_nanos(424_242) };
-        notable(&odd);
+        let of = |fact, outcome: Outcome, nanos| {
+            let elapsed = Duration::from_nanos(nanos);
+            keep(&Record { at: Tick::now(), fact, site: None, number: outcome as u64, elapsed });
+        };
+        of(Fact::BreakerChanged, Outcome::Ok, 424_242);
+        of(Fact::Finished, Outcome::Timeout, 434_343);
+        (0..10_000).for_each(|_| of(Fact::Finished, Outcome::Ok, 0));
+        let kept = |nanos| last(usize::MAX).iter().any(|record| record.elapsed == Duration::from_nanos(nanos));
+        assert!(kept(424_242) && kept(434_343));
         for _ in 0..10_000 {
-            call(&Record { at: Tick::now(), fact: Fact::Finished, site: None, number: 0, elapsed: Duration::ZERO });
+            of(Fact::Finished, Outcome::Timeout, 0);
+            of(Fact::Rejected, Outcome::Ok, 0);
         }
-        let all = last(usize::MAX);
-        assert!(all.iter().any(|record| record.elapsed == odd.elapsed));
-        assert!(all.is_sorted_by_key(|record| record.at));
+        assert!(kept(424_242) && !kept(434_343));
+        assert!(last(usize::MAX).is_sorted_by_key(|record| record.at));
     }
 }

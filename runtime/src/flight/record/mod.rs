@@ -31,6 +31,7 @@ pub(crate) struct Entry {
 }
 
 /// See the module.
+#[repr(align(64))]
 pub(crate) struct Record {
     life: Life,
     place: u32,
