@@ -103,13 +103,13 @@ impl Here {
     /// One of the records that were given back last.
     #[inline]
     pub(super) fn spare(self) -> Option<&'static Record> {
-        SPARES.with(Spares::take)
+        SPARES.try_with(Spares::take).ok().flatten()
     }
 
     /// Keeps a free record at hand; `false` where there are enough.
     #[inline]
     pub(super) fn keep(self, record: &'static Record) -> bool {
-        SPARES.with(|spares| spares.keep(record))
+        SPARES.try_with(|spares| spares.keep(record)).unwrap_or(false)
     }
 
     /// A free record, from 1, still in the list; `None` where the table is full.
