@@ -187,7 +187,7 @@ impl TimeoutError {
 
 impl fmt::Display for TimeoutError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Facts { function, kind, limit, elapsed, attempt, attempts, set_by, incident, .. } = &*self.0;
+        let Facts { function, kind, limit, elapsed, attempt, attempts, set_by, incident, source } = &*self.0;
         let limit = humantime::format_duration(*limit);
         let elapsed = humantime::format_duration(Duration::from_millis(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)));
         match kind {
@@ -196,9 +196,15 @@ impl fmt::Display for TimeoutError {
             TimeoutKind::Total => write!(f, "`{function}` did not finish within {limit} over all attempts")?,
             TimeoutKind::Late => write!(f, "`{function}` returned after its limit of {limit}: it had blocked its thread")?,
             TimeoutKind::Injected => write!(f, "`{function}` failed by an injected fault")?,
-            TimeoutKind::Rejected(Rejection::Fenced) => write!(f, "`{function}` was not called: it is fenced")?,
-            TimeoutKind::Rejected(Rejection::BreakerOpen) => write!(f, "`{function}` was not called: its breaker is open")?,
-            TimeoutKind::Rejected(Rejection::RateLimited) => write!(f, "`{function}` was not called: its rate limit is used up")?,
+            TimeoutKind::Rejected(by) => {
+                let again = if source.is_some() { " again" } else { "" };
+                let because = match by {
+                    Rejection::Fenced => "it is fenced",
+                    Rejection::BreakerOpen => "its breaker is open",
+                    Rejection::RateLimited => "its rate limit is used up",
+                };
+                write!(f, "`{function}` was not called{again}: {because}")?;
+            }
         }
         if *kind == TimeoutKind::Injected {
             return write!(f, " (attempt {attempt} of {attempts})");

@@ -39,6 +39,11 @@ async fn more_constants() -> io::Result<()> {
     Ok(())
 }
 
+#[timeout_async(secs = if cfg!(debug_assertions) { 120 } else { 30 }, idle_secs = match WHOLE { 1 => 0.5, _ => { 3.0 } }, grace_secs = if WHOLE > 1 { WHOLE } else { 1 })]
+async fn decided() -> io::Result<()> {
+    Ok(())
+}
+
 #[timeout_async(secs = 2 * WHOLE, idle_secs = 0.5 * 3.0)]
 async fn arithmetic() -> io::Result<()> {
     Ok(())
@@ -117,6 +122,8 @@ fn limits_are_durations() {
     assert_eq!(limits("millis"), [seconds(0.25), seconds(1.5), seconds(2.0)]);
     assert_eq!(limits("constants"), [seconds(7.0), seconds(3.0), seconds(0.25)]);
     assert_eq!(limits("more_constants"), [seconds(1.5), seconds(1.234), seconds(3600.0)]);
+    let decided = if cfg!(debug_assertions) { 120.0 } else { 30.0 };
+    assert_eq!(limits("decided"), [seconds(decided), seconds(3.0), seconds(7.0)]);
     assert_eq!(limits("arithmetic"), [seconds(14.0), seconds(1.5), None]);
     assert_eq!(limits("nothing"), [None; 3]);
     assert_eq!(limits("empty"), [None; 3]);

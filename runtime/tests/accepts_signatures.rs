@@ -3,6 +3,7 @@
 #![cfg(not(feature = "disable-decorators"))]
 
 use std::fmt::{Debug, Display};
+use std::future::Future;
 use std::io;
 
 use backstop::{TimeoutError, timeout_async};
@@ -139,8 +140,42 @@ async unsafe fn not_safe(pointer: *const u32) -> io::Result<u32> {
     Ok(unsafe { *pointer })
 }
 
+struct Point {
+    x: u32,
+}
+
+#[timeout_async(secs = 1)]
+async fn lent(_: &mut u32, Point { x, .. }: &mut Point, mut rest: &mut [u32]) -> io::Result<u32> {
+    *x += 1;
+    rest = &mut rest[1..];
+    rest[0] += *x;
+    Ok(rest[0])
+}
+
+#[timeout_async(secs = 1)]
+fn lent_to_a_future(_: &mut u32, mut rest: &mut [u32]) -> impl Future<Output = io::Result<usize>> {
+    rest = &mut rest[1..];
+    std::future::ready(Ok(rest.len()))
+}
+
+macro_rules! lent_under_a_macros_name {
+    ($function:ident, $parameter:ident) => {
+        #[timeout_async(secs = 1)]
+        async fn $function($parameter: &mut u32) -> io::Result<u32> {
+            *$parameter += 1;
+            Ok(*$parameter)
+        }
+    };
+}
+lent_under_a_macros_name!(lent_by_name, counter);
+
 #[tokio::test]
 async fn signatures_stay_as_they_are() {
+    let (mut point, mut rest) = (Point { x: 1 }, [1, 2]);
+    assert_eq!(lent(&mut 0, &mut point, &mut rest).await.unwrap(), 4);
+    assert_eq!((point.x, rest), (2, [1, 4]));
+    assert_eq!(lent_to_a_future(&mut 0, &mut rest).await.unwrap(), 1);
+    assert_eq!(lent_by_name(&mut 1).await.unwrap(), 2);
     assert_eq!(generic([1, 2]).await.unwrap(), "12");
     assert_eq!(generic_error::<io::Error>(None).await.unwrap(), 1);
     assert_eq!(elided("abc", "").await.unwrap(), 3);

@@ -56,6 +56,27 @@ async fn a_late_value_is_an_error_where_the_policy_says_so() {
     assert!(error.to_string().contains("had blocked its thread"), "{error}");
 }
 
+#[timeout_async(millis = 100, name = "late.around")]
+async fn around() -> io::Result<u32> {
+    inside().await
+}
+
+#[timeout_async(millis = 100, name = "late.inside")]
+async fn inside() -> io::Result<u32> {
+    thread::sleep(Duration::from_millis(600));
+    Ok(7)
+}
+
+#[tokio::test]
+async fn a_call_inside_that_blocks_past_its_limit_is_late_as_its_caller_is() {
+    install();
+    assert_eq!(around().await.unwrap(), 7);
+    assert_eq!(["late.around", "late.inside"].map(|name| common::ended(name, Outcome::Late)), [1, 1]);
+    let reported = |name| backstop::incidents().iter().any(|incident| incident.function == name && incident.kind == IncidentKind::Limit);
+    wait_for("a report", || reported("late.around"));
+    assert!(!reported("late.inside"), "the limit that passed first is the caller's");
+}
+
 #[timeout_async(secs = 1, name = "late.unnoticed")]
 async fn unnoticed() -> io::Result<u32> {
     // Time passes, and nobody has a chance to look.

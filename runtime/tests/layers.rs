@@ -92,6 +92,15 @@ fn install() {
         timeout = "400ms"
         concurrency = 1
         breaker = { failures = 2, window = "60s", open = "60s" }
+
+        [functions."layers.let_in_once"]
+        breaker = { failures = 1, window = "60s", open = "60s" }
+        retry = { attempts = 3, initial = "100ms" }
+
+        [functions."layers.late_trips"]
+        on_late = "error"
+        timeout = "10s"
+        breaker = { failures = 1, window = "60s", open = "60s" }
         "#,
     );
 }
@@ -229,6 +238,35 @@ async fn an_attempt_that_is_refused_is_one_of_those_that_there_are() {
     assert_eq!(cause(&refused).kind(), TimeoutKind::Rejected(Rejection::Fenced));
     assert_eq!((cause(&refused).attempt(), cause(&refused).attempts()), (3, 3));
     assert_eq!(before.elapsed().as_millis() / 10, 20, "two pauses");
+}
+
+#[timeout_async(name = "layers.late_trips")]
+async fn late_trips() -> io::Result<()> {
+    // Time passes, and nobody has a chance to look.
+    _ = futures::FutureExt::now_or_never(tokio::time::advance(Duration::from_secs(11)));
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_late_value_that_is_an_error_counts_as_one_for_the_breaker() {
+    install();
+    assert_eq!(cause(&late_trips().await.unwrap_err()).kind(), TimeoutKind::Late);
+    assert_eq!(cause(&late_trips().await.unwrap_err()).kind(), TimeoutKind::Rejected(Rejection::BreakerOpen));
+}
+
+#[timeout_async(name = "layers.let_in_once", retry)]
+async fn let_in_once() -> io::Result<()> {
+    Err(io::Error::other("no quote"))
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_is_refused_says_what_the_one_before_failed_with() {
+    install();
+    let refused = let_in_once().await.unwrap_err();
+    let refused = cause(&refused);
+    assert_eq!((refused.kind(), refused.attempt()), (TimeoutKind::Rejected(Rejection::BreakerOpen), 2));
+    assert!(refused.to_string().starts_with("`layers.let_in_once` was not called again: its breaker is open"), "{refused}");
+    assert_eq!(refused.source().unwrap().to_string(), "no quote");
 }
 
 #[timeout_async(name = "layers.silent_in_turn")]

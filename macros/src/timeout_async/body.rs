@@ -120,7 +120,7 @@ impl Call<'_> {
             let (name, cfgs) = (&parameter.name, &parameter.cfgs);
             let value = match parameter.passing {
                 Passing::Value if retry => again(krate, name, &parameter.ty),
-                Passing::Exclusive => quote!(&mut *#name),
+                Passing::Exclusive if self.arguments.needs_names() => quote!(&mut *#name),
                 _ => return TokenStream::new(),
             };
             quote!(#(#cfgs)* let #name = #value;)

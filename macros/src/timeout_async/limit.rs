@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
-use proc_macro2::{TokenStream, TokenTree};
+use proc_macro2::TokenStream;
 use quote::{ToTokens, quote, quote_spanned};
 use syn::spanned::Spanned;
-use syn::{Error, Expr, Ident, Lit, Path, Result, UnOp};
+use syn::{
+    Block, Error, Expr, ExprBinary, ExprBlock, ExprGroup, ExprIf, ExprLit, ExprMatch, ExprParen, ExprUnary, Ident, Lit, Path, Result, Stmt,
+    UnOp,
+};
 
 use crate::settings::literal;
 use crate::site::krate_at;
@@ -66,21 +69,33 @@ fn from_expression(unit: Unit, value: &Expr, krate: &Path) -> TokenStream {
         Unit::Secs => Ident::new("secs", place),
         Unit::Millis => Ident::new("millis", place),
     };
-    let ty = literal_type(value.to_token_stream()).map(|ty| Ident::new(ty, place)).map(|ty| quote!(::<#ty>));
+    let ty = literal_type(value).map(|ty| Ident::new(ty, place)).map(|ty| quote!(::<#ty>));
     let krate = krate_at(krate, place);
     quote_spanned!(place=> #krate::private::Amount #ty(#value).#method())
 }
 
-/// The type for an expression of literals without a suffix; `None` where a name decides.
-fn literal_type(tokens: TokenStream) -> Option<&'static str> {
-    tokens.into_iter().try_fold("u64", |ty, token| match token {
-        TokenTree::Ident(_) => None,
-        TokenTree::Group(group) => literal_type(group.stream()).map(|inner| if inner == "f64" { inner } else { ty }),
-        TokenTree::Literal(number) => match Lit::new(number) {
-            Lit::Int(number) if number.suffix().is_empty() => Some(ty),
-            Lit::Float(number) if number.suffix().is_empty() => Some("f64"),
-            _ => None,
-        },
-        TokenTree::Punct(_) => Some(ty),
-    })
+/// The type for an expression of literals without a suffix, whatever decides between them; `None` where something with a type is among them.
+fn literal_type(value: &Expr) -> Option<&'static str> {
+    let wider = |one, other| if one == "f64" { one } else { other };
+    let both = |one: &Expr, other: &Expr| Some(wider(literal_type(one)?, literal_type(other)?));
+    match value {
+        Expr::Lit(ExprLit { lit: Lit::Int(number), .. }) if number.suffix().is_empty() => Some("u64"),
+        Expr::Lit(ExprLit { lit: Lit::Float(number), .. }) if number.suffix().is_empty() => Some("f64"),
+        Expr::Paren(ExprParen { expr, .. }) | Expr::Group(ExprGroup { expr, .. }) | Expr::Unary(ExprUnary { expr, .. }) => {
+            literal_type(expr)
+        }
+        Expr::Binary(ExprBinary { left, right, .. }) => both(left, right),
+        Expr::Block(ExprBlock { block, .. }) => literal_type(tail(block)?),
+        Expr::If(ExprIf { then_branch, else_branch: Some((_, otherwise)), .. }) => both(tail(then_branch)?, otherwise),
+        Expr::Match(ExprMatch { arms, .. }) => arms.iter().try_fold("u64", |ty, arm| Some(wider(ty, literal_type(&arm.body)?))),
+        _ => None,
+    }
+}
+
+/// The value of a block.
+fn tail(block: &Block) -> Option<&Expr> {
+    match block.stmts.last()? {
+        Stmt::Expr(value, None) => Some(value),
+        _ => None,
+    }
 }

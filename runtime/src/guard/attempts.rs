@@ -3,11 +3,13 @@
 use std::future::poll_fn;
 use std::ops::ControlFlow;
 use std::pin::pin;
+use std::sync::Arc;
 
 use super::call::Call;
 use super::first;
 use super::returned::Returns;
 use crate::clock::Tick;
+use crate::outcome::Outcome;
 use crate::site::Site;
 use crate::watchdog;
 
@@ -63,6 +65,9 @@ impl Attempts {
             }
         };
         if let Some(due) = call.another(outcome) {
+            if outcome != Outcome::Rejected {
+                call.before = returns.into_source(returned).map(Arc::from);
+            }
             self.stage = Stage::Due(call, due);
             return ControlFlow::Continue(());
         }

@@ -1,6 +1,7 @@
 //! One guarded call with layers while it runs: its record, its attempts, and that it is counted once. `limits` says what limits an attempt,
 //! `poll` runs it, `verdict` judges how it ended.
 
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,6 +44,8 @@ pub(super) struct Call {
     pub(super) injected: Option<Fault>,
     pub(super) seat: Option<Seat>,
     pub(super) pauses: Option<Backoff>,
+    /// What the last attempt that was let in failed with: the cause, where the next one is not.
+    pub(super) before: Option<Arc<dyn Error + Send + Sync>>,
     /// What the attempt that runs is under; `None` between attempts.
     pub(super) terms: Option<Arc<Terms>>,
     /// Nothing can be due before, unless a flag is up.
@@ -98,6 +101,7 @@ impl Call {
             injected: None,
             seat: None,
             pauses: policy.retry.value.as_ref().map(Backoff::new),
+            before: None,
             terms: None,
             due: Tick::NEVER,
             alarm: None,

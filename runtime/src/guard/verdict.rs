@@ -34,7 +34,7 @@ impl Call {
         // What a body that never began would have done nobody knows: the breaker is told nothing.
         let permit = self.permit.take().filter(|_| self.line.is_none());
         if let Some(state) = self.state {
-            let succeeded = matches!(outcome, Outcome::Ok | Outcome::Late);
+            let succeeded = outcome == Outcome::Ok || outcome == Outcome::Late && self.policy.on_late.value == OnLate::Value;
             state.settle(self.site, self.policy, permit, succeeded, now);
         }
         // What the attempt held is free before the pause to the next one.
@@ -82,7 +82,8 @@ impl Call {
             Rejection::BreakerOpen => self.policy.origin(self.site, |policy| &policy.breaker),
             Rejection::RateLimited => self.policy.origin(self.site, |policy| &policy.rate_limit),
         };
-        let error = self.fault(TimeoutKind::Rejected(by), origin, self.clock.now());
+        let fault = self.fault(TimeoutKind::Rejected(by), origin, self.clock.now());
+        let error = TimeoutError::new(Facts { source: self.before.clone(), ..fault.into_facts() });
         self.judged = Some(Outcome::Rejected);
         let returned = returns.timed_out(error);
         self.judged = None;
@@ -192,8 +193,8 @@ pub(super) fn judged<R, S: Returns<R>>(
 /// report is made here.
 pub(super) fn overdue(ticket: &Ticket, now: Tick, well: bool) -> Option<Expiry> {
     let (record, judge) = (ticket.record(), if well { watchdog::came_back } else { watchdog::expire });
-    judge(ticket.id(), record, &record.view()?, now);
-    watchdog::expiry(record.flags())
+    let found = judge(ticket.id(), record, &record.view()?, now);
+    watchdog::expiry(record.flags()).or(found)
 }
 
 /// The limit of a call without layers has passed.

@@ -1,6 +1,6 @@
 //! The bounded queue to the reporter's thread. Posting never waits: what does not fit is dropped and counted.
 
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -12,6 +12,9 @@ use crate::metrics::process;
 use crate::observe::Line;
 
 const CAPACITY: usize = 4096;
+
+/// Ends that did not fit; 0: none.
+static LATE_ENDS: [AtomicU64; 64] = [const { AtomicU64::new(0) }; 64];
 
 /// How much waits to be received; a little too much while somebody posts.
 static WAITING: AtomicUsize = AtomicUsize::new(0);
@@ -74,6 +77,8 @@ pub(crate) fn post(work: Work) -> bool {
             *sheet = None;
             sheets::give_back(sheet);
         }
+        // It must not be forgotten: what lasts would last for ever.
+        Work::End(id) if LATE_ENDS.iter().any(|end| end.compare_exchange(0, id.get(), Relaxed, Relaxed).is_ok()) => return true,
         _ => {}
     }
     process::drop_one(what);
@@ -87,6 +92,11 @@ pub(super) fn has_room() -> bool {
         process::drop_one("incident");
     }
     room
+}
+
+/// The ends that did not fit. For the reporter, once it has received everything else: what they are the ends of was posted before.
+pub(super) fn late_ends() -> impl Iterator<Item = IncidentId> {
+    LATE_ENDS.iter().map(|end| end.swap(0, Relaxed)).filter(|id| *id != 0).map(IncidentId)
 }
 
 /// Something was taken out.

@@ -92,7 +92,7 @@ impl Reporter {
                     inbox::received();
                     survive(|| self.handle(work));
                 }
-                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Timeout) => inbox::late_ends().for_each(|id| survive(|| self.handle(Work::End(id)))),
                 Err(RecvTimeoutError::Disconnected) => return,
             }
             if self.episodes.next().is_some_and(|over| over <= Tick::now()) {

@@ -53,9 +53,9 @@ pub(crate) fn flush(timeout: Duration) -> bool {
         Some(queues) => queues.pending().collect(),
         None => return true,
     };
-    let deadline = Instant::now() + timeout;
+    let began = Instant::now();
     while pending.iter().any(|pending| pending.load(Ordering::Acquire) > 0) {
-        if Instant::now() >= deadline {
+        if began.elapsed() >= timeout {
             return false;
         }
         thread::sleep(Duration::from_millis(5));

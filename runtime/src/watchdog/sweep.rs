@@ -113,7 +113,9 @@ pub(crate) fn expire(id: CallId, record: &'static Record, view: &View, now: Tick
 
 /// The same for a call whose body has come back with a value: where its limit is only noticed now, it is late.
 pub(crate) fn came_back(id: CallId, record: &'static Record, view: &View, now: Tick) -> Option<Expiry> {
-    alone(finding::late, id, record, view, now)
+    let expiry = alone(finding::late, id, record, view, now);
+    // Left to its caller, who reports that: it is late all the same.
+    expiry.or_else(|| (now >= view.deadline && !view.only_report).then_some(Expiry::Limit))
 }
 
 fn alone(limit: Report, id: CallId, record: &'static Record, view: &View, now: Tick) -> Option<Expiry> {
