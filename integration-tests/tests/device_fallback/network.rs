@@ -1,5 +1,7 @@
 //! A network under training: gradients and steps of an optimizer.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use backstop::{Migrate, safe_mps_op};
 use sim_mps::{Orders, text};
 use tch::nn::{self, Module, OptimizerConfig, VarStore};
@@ -173,4 +175,38 @@ fn a_step_that_was_taken_before_the_fault_is_never_taken_again() {
     assert_eq!(values(&net.first.ws), before);
     let error = Trainer { net, optimizer }.step(&x).unwrap_err().to_string();
     assert!(error.contains("an optimizer may have stepped before the fault"), "{error}");
+}
+
+#[safe_mps_op]
+fn through_a_frozen_critic(store: &mut VarStore, net: &nn::Linear, x: &Tensor) -> Tensor {
+    store.freeze();
+    let loss = net.forward(x).abs().mean(Kind::Float);
+    store.unfreeze();
+    loss
+}
+
+#[safe_mps_op(snapshot)]
+fn through_a_frozen_critic_with_copies(store: &mut VarStore, net: &nn::Linear, x: &Tensor) -> Tensor {
+    store.freeze();
+    let loss = net.forward(x).abs().mean(Kind::Float);
+    store.unfreeze();
+    loss
+}
+
+#[test]
+fn a_fault_while_a_network_is_frozen_does_not_leave_it_frozen_unsaid() {
+    let Ok(orders) = Orders::take() else { return };
+    let mut store = VarStore::new(Device::Cpu);
+    let net = nn::linear(store.root() / "a", 3, 2, Default::default());
+    store.set_device(Device::Mps);
+    let x = Tensor::ones([4, 3], (Kind::Float, Device::Mps));
+    orders.unimplemented("aten::abs").unwrap();
+    let panicked = catch_unwind(AssertUnwindSafe(|| through_a_frozen_critic(&mut store, &net, &x))).unwrap_err();
+    let text = panicked.downcast_ref::<String>().unwrap();
+    assert!(text.contains("has another `requires_grad`"), "{text}");
+    store.unfreeze();
+    orders.reset();
+    orders.unimplemented("aten::abs").unwrap();
+    let _ = through_a_frozen_critic_with_copies(&mut store, &net, &x);
+    assert!(net.ws.requires_grad(), "it is trained on");
 }

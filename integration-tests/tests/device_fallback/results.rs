@@ -93,3 +93,24 @@ fn what_was_on_the_cpu_in_a_lent_place_is_there_afterwards() {
     gathered(&mut buffer, &x).unwrap();
     assert_eq!((values(&buffer), buffer.device()), (vec![5.0, 1.0], Device::Cpu));
 }
+
+#[safe_mps_op]
+fn grown(buffer: &mut Tensor, x: &Tensor) -> Result<Tensor, TchError> {
+    let y = x.f_abs()?;
+    let _ = buffer.f_resize_([100_000])?;
+    y.f_add_scalar(1.0)
+}
+
+#[test]
+fn a_result_in_memory_that_an_argument_gave_up_is_not_that_argument() {
+    let Ok(orders) = Orders::take() else { return };
+    for size in (8..512).step_by(8) {
+        orders.reset();
+        let mut buffer = Tensor::zeros([size], (Kind::Float, Device::Mps));
+        let x = Tensor::full([size], -2.0, (Kind::Float, Device::Mps));
+        orders.unimplemented("aten::abs").unwrap();
+        let result = grown(&mut buffer, &x).unwrap();
+        assert_eq!(values(&result), vec![3.0; size as usize]);
+        assert_eq!(buffer.size(), [100_000]);
+    }
+}

@@ -1,8 +1,10 @@
 //! Optimizers that step while the body runs on the CPU: they change the device's parameters, which the copies do not follow.
 
+use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
 
-use backstop::safe_mps_op;
+use backstop::{Migrate, safe_mps_op};
 use sim_mps::Orders;
 use tch::nn::{self, Module, Optimizer, OptimizerConfig, VarStore};
 use tch::{Device, Kind, TchError, Tensor};
@@ -216,4 +218,82 @@ fn losses_of_the_device_and_of_a_fallback_go_into_one_step() {
         learner.weights()
     };
     assert_eq!(run(Device::Mps), run(Device::Cpu));
+}
+
+#[safe_mps_op]
+fn stepped_first(net: &nn::Linear, optimizer: &mut Optimizer, x: &Tensor) -> Result<f64, TchError> {
+    optimizer.step();
+    net.forward(x).f_abs()?.f_mean(Kind::Float)?.f_double_value(&[])
+}
+
+#[safe_mps_op(snapshot)]
+fn stepped_first_with_copies(net: &nn::Linear, optimizer: &mut Optimizer, x: &Tensor) -> Result<f64, TchError> {
+    optimizer.step();
+    net.forward(x).f_abs()?.f_mean(Kind::Float)?.f_double_value(&[])
+}
+
+fn sgd(momentum: f64) -> nn::Sgd {
+    nn::Sgd { momentum, ..nn::Sgd::default() }
+}
+
+#[test]
+fn a_step_that_counts_no_change_is_not_taken_again() {
+    let Ok(orders) = Orders::take() else { return };
+    for momentum in [0.0, 0.9] {
+        let [mut stepped, mut faulty, mut copied] = [(); 3].map(|()| {
+            let mut learner = Learner::with(Device::Mps, sgd(momentum));
+            learner.optimizer.backward_step(&learner.net.forward(&learner.x).square().mean(Kind::Float));
+            learner
+        });
+        let before = copied.weights();
+        stepped.optimizer.step();
+        orders.unimplemented("aten::abs").unwrap();
+        let text = failure(|| stepped_first(&faulty.net, &mut faulty.optimizer, &faulty.x));
+        assert!(text.contains("an optimizer may have stepped before the fault"), "{text}");
+        assert_eq!(faulty.weights(), stepped.weights(), "once");
+        let text = failure(|| stepped_first_with_copies(&copied.net, &mut copied.optimizer, &copied.x));
+        assert!(text.contains("an optimizer may have stepped before the fault") && text.contains("the weights are as before"), "{text}");
+        assert_eq!(copied.weights(), before);
+        orders.reset();
+    }
+}
+
+#[test]
+fn a_step_on_the_cpu_that_counts_no_change_is_that_of_the_cpu_and_nothing_is_written_over_it() {
+    let Ok(orders) = Orders::take() else { return };
+    let [cpu, device] = [Device::Cpu, Device::Mps].map(|device| {
+        orders.unimplemented("aten::abs").unwrap();
+        let mut learner = Learner::with(device, sgd(0.9));
+        once(&learner.net, &mut learner.optimizer, &learner.x, 3).unwrap();
+        learner.weights()
+    });
+    assert_eq!(device, cpu);
+    orders.reset();
+    let mut learner = Learner::with(Device::Mps, sgd(0.0));
+    orders.unimplemented("aten::abs").unwrap();
+    let text = failure(|| clipped(&learner.net, &mut learner.optimizer, &learner.x));
+    assert!(text.contains("changed on the device and on the CPU"), "{text}");
+}
+
+#[derive(Migrate)]
+struct Sharing {
+    net: nn::Linear,
+    optimizer: Rc<RefCell<Optimizer>>,
+}
+
+#[safe_mps_op(snapshot)]
+fn stepped_by_a_shared_one(learner: &Sharing, x: &Tensor) -> Result<f64, TchError> {
+    learner.optimizer.borrow_mut().backward_step(&learner.net.forward(x).square().mean(Kind::Float));
+    x.f_abs()?.f_mean(Kind::Float)?.f_double_value(&[])
+}
+
+#[test]
+fn a_step_of_an_optimizer_in_a_field_that_is_cloned_is_not_taken_again() {
+    let Ok(orders) = Orders::take() else { return };
+    let Learner { net, optimizer, x, store } = Learner::new(Device::Mps);
+    let learner = Sharing { net, optimizer: Rc::new(RefCell::new(optimizer)) };
+    orders.unimplemented("aten::abs").unwrap();
+    let text = failure(|| stepped_by_a_shared_one(&learner, &x));
+    assert!(text.contains("an optimizer may have stepped before the fault"), "{text}");
+    drop(store);
 }

@@ -5,6 +5,7 @@ use super::attempt;
 use super::classify::Fault;
 use super::counted::Counted;
 use super::health::Route;
+use super::opaque::{self, Holds};
 use super::routes::{self, Routes};
 use super::survey::{Survey, signature};
 use super::{preflight, torch};
@@ -69,6 +70,8 @@ impl Call {
         }
         if self.site.settings().snapshot {
             self.survey.copy(arguments);
+        } else if self.survey.is_training() && opaque::optimizer(arguments) == Holds::Surely {
+            self.survey.weigh(arguments);
         }
         Begun::Device
     }

@@ -4,6 +4,7 @@
 use std::marker::PhantomData;
 
 use super::migrate::{Migrate, Moves, Rebuild, Visitor, VisitorMut};
+use super::torch;
 use crate::otherwise::{Cloned, Never, Otherwise};
 
 /// The type of a field.
@@ -78,8 +79,12 @@ pub trait Held {}
 
 /// A field without tensors.
 pub trait FieldCloned<T> {
-    /// Nothing to show.
-    fn visit(&self, _: &T, _: &mut Visitor<'_>) {}
+    /// Nothing to show, unless it shares an optimizer.
+    fn visit(&self, _: &T, visitor: &mut Visitor<'_>) {
+        if torch::names_an_optimizer(std::any::type_name::<T>()) {
+            visitor.skipped::<T>();
+        }
+    }
 
     /// Nothing to show.
     fn visit_mut(&self, _: &mut T, _: &mut VisitorMut<'_>) {}

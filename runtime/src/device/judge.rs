@@ -119,7 +119,7 @@ impl Call {
             let left = if restored { Left::default() } else { self.survey.left(arguments) };
             return Some(Objection { why, left });
         }
-        if self.survey.is_copied() && self.survey.is_trained(arguments) && opaque::optimizer(arguments) != Holds::Never {
+        if opaque::optimizer(arguments) != Holds::Never && self.survey.is_trained(arguments) {
             let weights = self.weights_back(arguments);
             let why = format!(
                 "an optimizer may have stepped before the fault, and its moments cannot be put back{weights}: step outside of this function"

@@ -101,14 +101,14 @@ pub(super) fn remedy<A: Arguments>(names: &[&str], arguments: &A) -> Option<Stri
 /// Whether an optimizer can be reached: surely by an argument or a skipped field of that name, perhaps by other fields that are skipped, and
 /// by what is lent by `&mut` and shows nothing.
 pub(super) fn optimizer<A: Arguments>(arguments: &A) -> Holds {
-    let may_hold = |ty: &str| match ty.contains("Optimizer") {
+    let may_hold = |ty: &str| match torch::names_an_optimizer(ty) {
         true => Holds::Surely,
         false => holds(ty).min(Holds::Perhaps),
     };
     let mut found = Holds::Never;
     arguments.opaque(&mut |_, ty| {
         let lent = ty.starts_with("&mut ") && holds(ty) == Holds::Perhaps;
-        found = found.max(if lent || ty.contains("Optimizer") { may_hold(ty) } else { Holds::Never });
+        found = found.max(if lent || torch::names_an_optimizer(ty) { may_hold(ty) } else { Holds::Never });
     });
     arguments.visit(&mut Visitor::new(&mut |_, seen| {
         if let Seen::Skipped(ty) = seen {

@@ -5,7 +5,7 @@ use smallvec::SmallVec;
 use super::argument::{Arguments, each_place};
 use super::migrate::{Visitor, place};
 use super::survey::Note;
-use super::torch::{self, Device, TchError, Tensor};
+use super::torch::{self, TchError, Tensor};
 
 /// The copies of one call.
 pub(crate) struct Snapshot {
@@ -35,6 +35,11 @@ impl Snapshot {
         Ok(Self { values, places })
     }
 
+    /// The value for the note of this number, unless an earlier one has it.
+    pub(crate) fn value(&self, at: usize) -> Option<&Tensor> {
+        Some(&self.values.get(at)?.as_ref()?.value)
+    }
+
     /// Puts everything back as it was.
     ///
     /// # Errors
@@ -46,6 +51,7 @@ impl Snapshot {
         let (handles, same) = handles(arguments, notes);
         let copies = || notes.iter().zip(&handles).zip(&self.values).filter(|((note, handle), _)| note.is_of(handle));
         let copies = || copies().filter_map(|((note, handle), copied)| Some((note, handle, copied.as_ref()?)));
+        copies().for_each(|(note, handle, _)| note.track_again(handle));
         let values = torch::without_gradients(|| all(copies().map(|(note, handle, copied)| copied.restore(note, handle))));
         let surplus = copies().filter(|(_, handle, copied)| copied.has_surplus_gradient(handle));
         let surplus: Vec<Tensor> = surplus.map(|(_, handle, _)| handle.shallow_clone()).collect();
@@ -118,17 +124,10 @@ impl Copied {
         if handle.size() != self.value.size() {
             return handle.shallow_clone().f_set_data(&torch::duplicate(&self.value)?);
         }
-        if note.is_written(handle) || self.differs(handle).unwrap_or(false) {
+        if note.is_written(handle) || torch::has_changed(handle, &self.value).unwrap_or(false) {
             return torch::put_back(handle, &self.value);
         }
         Ok(())
-    }
-
-    /// What was written without being counted, as running statistics are, and what is written through `data()`, only shows in the values.
-    /// They are compared on the CPU, which can; forms of tensors that cannot be compared are written in counted ways alone.
-    fn differs(&self, handle: &Tensor) -> Result<bool, TchError> {
-        let (now, before) = (torch::to_device(handle, Device::Cpu)?, torch::to_device(&self.value, Device::Cpu)?);
-        Ok(!torch::same_values(&now, &before)?)
     }
 
     fn has_surplus_gradient(&self, handle: &Tensor) -> bool {
@@ -147,7 +146,7 @@ impl Copied {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tch::Kind;
+    use tch::{Device, Kind};
 
     const FLOAT: (Kind, Device) = (Kind::Float, Device::Cpu);
 

@@ -18,6 +18,11 @@ pub(crate) struct Survey {
     /// What `&mut` could replace is kept alive, so that its identity is not used again.
     kept: Vec<Tensor>,
     snapshot: Option<Snapshot>,
+    /// Whether a tensor needs a gradient.
+    trained: bool,
+    /// Copies of what is under training, one for each note, where an optimizer is at hand and nothing else is copied: libtorch's SGD writes
+    /// through `data()`, which counts no change.
+    weights: Vec<Option<Tensor>>,
 }
 
 /// What an attempt changed.
@@ -27,6 +32,8 @@ pub(crate) enum Change {
     Written,
     /// A gradient was accumulated or cleared.
     Gradient,
+    /// It needs gradients now, or no more.
+    Tracking,
     /// Another tensor stands in its place, or their number changed.
     Replaced,
     /// Running statistics, which change without a trace.
@@ -38,6 +45,7 @@ impl Change {
         match self {
             Change::Written => "was changed in place",
             Change::Gradient => "has another gradient",
+            Change::Tracking => "has another `requires_grad`",
             Change::Replaced => "holds another tensor",
             Change::Unknown => "holds what changes without a trace, such as running statistics",
         }
@@ -47,7 +55,7 @@ impl Change {
 impl Survey {
     #[inline]
     pub(crate) fn new() -> Self {
-        Self { origin: Device::Cpu, notes: SmallVec::new(), kept: Vec::new(), snapshot: None }
+        Self { origin: Device::Cpu, notes: SmallVec::new(), kept: Vec::new(), snapshot: None, trained: false, weights: Vec::new() }
     }
 
     /// Notes all tensors; whether one of them, or a device, is an accelerator's.
@@ -84,6 +92,7 @@ impl Survey {
             }
             let Some((tensor, uncounted)) = seen.tensor() else { return };
             let (version, trained) = (version(tensor), torch::requires_grad(tensor));
+            self.trained |= trained;
             if trained || whose.exclusive {
                 // What follows asks through tch, which takes an error of before for its own.
                 *again |= torch::take_error();
@@ -98,6 +107,22 @@ impl Survey {
     /// Copies the values of all tensors too. A device that has no memory for that is no reason to fail the call; it is then as without.
     pub(crate) fn copy<A: Arguments>(&mut self, arguments: &mut A) {
         self.snapshot = Snapshot::new(arguments, &self.notes).ok();
+    }
+
+    /// Copies the values of what is under training. A device that has no memory for that is no reason to fail the call.
+    #[cold]
+    pub(crate) fn weigh<A: Arguments>(&mut self, arguments: &A) {
+        let weights = &mut self.weights;
+        arguments.visit(&mut Visitor::new(&mut |_, seen| {
+            let Some((tensor, _)) = seen.tensor() else { return };
+            weights.push(if torch::is_trained_leaf(tensor) { torch::duplicate(tensor).ok() } else { None });
+        }));
+    }
+
+    /// Whether something is under training.
+    #[inline]
+    pub(crate) fn is_training(&self) -> bool {
+        self.trained
     }
 
     /// What was changed since, with the number of the argument.
@@ -138,14 +163,25 @@ impl Survey {
         !left.more && (self.is_copied() || !left.uncounted) && left.tensors.iter().all(noted)
     }
 
-    /// Whether a parameter under training was written, as an optimizer does.
+    /// Whether a parameter under training was written, as an optimizer does, counted or not; without copies only what was not counted.
     pub(crate) fn is_trained<A: Arguments>(&self, arguments: &A) -> bool {
-        let (mut notes, mut trained) = (self.notes.iter(), false);
+        let (mut notes, mut trained) = (self.notes.iter().enumerate(), false);
         arguments.visit(&mut Visitor::new(&mut |_, seen| {
-            let Some((tensor, _)) = seen.tensor() else { return };
-            trained |= notes.next().is_some_and(|note| note.is_of(tensor) && note.is_written(tensor) && torch::is_trained_leaf(tensor));
+            let (Some((tensor, _)), Some((at, note))) = (seen.tensor(), notes.next()) else { return };
+            let written = || note.is_written(tensor);
+            let differs = || self.value(at).is_some_and(|before| torch::has_changed(tensor, before).unwrap_or(true));
+            let stepped = || if self.is_copied() { written() || differs() } else { !written() && differs() };
+            trained |= note.is_of(tensor) && torch::is_trained_leaf(tensor) && stepped();
         }));
         trained
+    }
+
+    /// The value of the tensor with this note, where there is a copy.
+    fn value(&self, at: usize) -> Option<&Tensor> {
+        match &self.snapshot {
+            Some(snapshot) => snapshot.value(at),
+            None => self.weights.get(at)?.as_ref(),
+        }
     }
 
     /// Whether [`restore`](Self::restore) can undo changes.
@@ -182,6 +218,7 @@ pub(crate) struct Note {
     gradient: Mark,
     argument: u32,
     uncounted: bool,
+    trained: bool,
     /// Where it stands in what is lent by `&mut`: the body may put it elsewhere. 0 where it cannot.
     place: usize,
 }
@@ -199,7 +236,7 @@ impl Note {
     fn of(tensor: &Tensor, version: i64, trained: bool, whose: Whose, uncounted: bool) -> Self {
         let gradient = if trained { Mark::of_gradient(tensor) } else { Mark::NONE };
         let mark = Mark { identity: torch::identity(tensor), version };
-        Self { tensor: mark, gradient, argument: whose.argument, uncounted, place: whose.place(tensor) }
+        Self { tensor: mark, gradient, argument: whose.argument, uncounted, trained, place: whose.place(tensor) }
     }
 
     /// Whether the tensor that it is of still stands where it stood.
@@ -218,6 +255,18 @@ impl Note {
         Mark::of(tensor) != self.tensor
     }
 
+    /// Whether it needs gradients where it did not, or no more.
+    fn tracks_otherwise(&self, tensor: &Tensor) -> bool {
+        torch::requires_grad(tensor) != self.trained
+    }
+
+    /// Has the tensor need gradients as it did.
+    pub(crate) fn track_again(&self, tensor: &Tensor) {
+        if self.tracks_otherwise(tensor) && tensor.is_leaf() {
+            let _ = tensor.set_requires_grad(self.trained);
+        }
+    }
+
     fn change(&self, tensor: &Tensor, whose: Whose) -> Option<Change> {
         if !self.stands(tensor, whose) {
             return Some(Change::Replaced);
@@ -227,6 +276,9 @@ impl Note {
         }
         if Mark::of_gradient(tensor) != self.gradient {
             return Some(Change::Gradient);
+        }
+        if self.tracks_otherwise(tensor) {
+            return Some(Change::Tracking);
         }
         (self.uncounted || self.tensor.version == -1).then_some(Change::Unknown)
     }

@@ -1,6 +1,6 @@
 //! The way home of results: to where the caller expects them.
 
-use super::{Member, Migration, stores};
+use super::{Member, Migration, Moved, stores};
 use crate::device::migrate::SeenMut;
 use crate::device::torch::{self, Layout, TchError, Tensor, VarStore};
 
@@ -86,7 +86,8 @@ impl Migration {
             return Ok(Some(moved.members[0].handle.shallow_clone()));
         }
         let Some(layout) = Layout::of(tensor) else { return Ok(None) };
-        let Some(moved) = self.moved.iter().find(|moved| moved.copy_root == Some(layout.root)) else { return Ok(None) };
+        let lies_in = |moved: &&Moved| moved.lies_alike && Layout::of(&moved.copy).is_some_and(|copy| copy.root == layout.root);
+        let Some(moved) = self.moved.iter().find(lies_in) else { return Ok(None) };
         if layout.kind != moved.copy.f_kind()? || tensor.requires_grad() || moved.members.iter().any(|member| member.tracked) {
             return Ok(None);
         }

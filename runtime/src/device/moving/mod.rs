@@ -54,8 +54,8 @@ struct Moved {
     /// The position of the copy's first element in the original storage.
     start: i64,
     flat: bool,
-    /// The copy's storage, where a view of it is the same view of the original.
-    copy_root: Option<usize>,
+    /// Whether the copy's memory lies as that of the members does. Where it lies may change: the body may resize it.
+    lies_alike: bool,
     version: Option<i64>,
     /// The original's, as the copy was made.
     original_version: Option<i64>,
@@ -146,7 +146,7 @@ impl Migration {
         };
         let lies_alike =
             |of: &Layout| flat || members.iter().all(|member| member.layout.as_ref().is_some_and(|own| own.stride == of.stride));
-        let copy_root = Layout::of(&copy).filter(lies_alike).map(|layout| layout.root);
+        let lies_alike = Layout::of(&copy).as_ref().is_some_and(lies_alike);
         let (version, original_version) = (torch::version(&copy), torch::version(&original));
         self.moved.push(Moved {
             original,
@@ -154,7 +154,7 @@ impl Migration {
             members,
             start,
             flat,
-            copy_root,
+            lies_alike,
             version,
             original_version,
             tied: tie.is_some(),

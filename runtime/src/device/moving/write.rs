@@ -110,9 +110,10 @@ impl Moved {
         torch::version(&self.original).zip(self.original_version).map_or(0, |(now, before)| now - before)
     }
 
-    /// Whether the original was changed since the copy was made.
+    /// Whether the original was changed since the copy was made. A tie counts as a change; a step of libtorch's SGD does not.
     fn is_outrun(&self) -> bool {
-        self.changes() != 0 && (!self.tied || torch::to_device(&self.original, self.copy.device()).map_or(true, |now| self.differs(&now)))
+        let counted = self.changes() != 0;
+        if self.tied { torch::to_device(&self.original, self.copy.device()).map_or(counted, |now| self.differs(&now)) } else { counted }
     }
 
     /// Whether the copy was changed.

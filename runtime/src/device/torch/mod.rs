@@ -14,7 +14,7 @@ mod tied;
 use std::error::Error;
 
 pub(crate) use layout::Layout;
-pub(crate) use names::{is_named, is_named_for_tensors};
+pub(crate) use names::{is_named, is_named_for_tensors, names_an_optimizer};
 pub(crate) use optimizer::{clear_gradients, give_gradient, is_optimizers};
 pub(crate) use raw::{accelerator, identity, is_defined, requires_grad, take_error, version, version_or_error};
 pub use tch::nn::{VarStore, Variables};
@@ -85,6 +85,13 @@ pub(crate) fn put_back(target: &Tensor, before: &Tensor) -> Result<(), TchError>
 /// Whether two tensors hold the same values. NaN differs from everything, which errs on the side of writing.
 pub(crate) fn same_values(one: &Tensor, other: &Tensor) -> Result<bool, TchError> {
     one.f_equal(other)
+}
+
+/// Whether a tensor has other values than this copy. What is written without being counted, as running statistics are, and what is written
+/// through `data()`, only shows in the values. They are compared on the CPU, which can; forms of tensors that cannot be compared are written in
+/// counted ways alone.
+pub(crate) fn has_changed(tensor: &Tensor, before: &Tensor) -> Result<bool, TchError> {
+    Ok(!same_values(&to_device(tensor, Device::Cpu)?, &to_device(before, Device::Cpu)?)?)
 }
 
 /// Asks the device for an answer: one element is made there and read back.

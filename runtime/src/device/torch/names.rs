@@ -12,3 +12,8 @@ pub(crate) fn is_named_for_tensors(path: &str) -> bool {
     let by_name = matches!(name, "Tensor" | "CModule" | "TrainableCModule");
     is_named(path) && (by_name || path.starts_with("tch::nn::") && !settings)
 }
+
+/// Whether the name of a type has an optimizer in it.
+pub(crate) fn names_an_optimizer(ty: &str) -> bool {
+    ty.contains("Optimizer")
+}
