@@ -275,6 +275,24 @@ fn a_step_on_the_cpu_that_counts_no_change_is_that_of_the_cpu_and_nothing_is_wri
     assert!(text.contains("changed on the device and on the CPU"), "{text}");
 }
 
+#[safe_mps_op(snapshot)]
+fn stepped_and_failed(net: &nn::Linear, optimizer: &mut Optimizer, x: &Tensor) -> Result<f64, TchError> {
+    let _ = x.f_abs()?;
+    optimizer.backward_step(&net.forward(x).square().mean(Kind::Float));
+    x.f_matmul(x)?.f_double_value(&[0, 0])
+}
+
+#[test]
+fn a_step_on_the_cpu_that_counts_no_change_is_told_where_the_attempt_fails_after_it() {
+    let Ok(orders) = Orders::take() else { return };
+    let mut learner = Learner::with(Device::Mps, sgd(0.0));
+    let before = learner.weights();
+    orders.unimplemented("aten::abs").unwrap();
+    let text = failure(|| stepped_and_failed(&learner.net, &mut learner.optimizer, &learner.x));
+    assert!(text.contains("an optimizer has stepped on the device"), "{text}");
+    assert_eq!(learner.weights(), before);
+}
+
 #[derive(Migrate)]
 struct Sharing {
     net: nn::Linear,
