@@ -1,6 +1,8 @@
 //! What the body makes during a fallback: parameters in stores, leaves and stores in results, and what it shares.
 
+use std::cell::Cell;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use backstop::{Migrate, safe_mps_op};
 use sim_mps::Orders;
@@ -56,6 +58,47 @@ fn variables_that_are_made_in_a_lent_store_are_in_it_afterwards() {
     });
     assert_eq!(on_device, on_cpu);
     assert_ne!(on_device.2, [0.5; 4], "the optimizer knows the new parameters");
+}
+
+#[derive(Migrate)]
+struct Counting {
+    weights: Tensor,
+    calls: Cell<u32>,
+}
+
+impl Counting {
+    #[safe_mps_op]
+    fn scaled(self: Rc<Self>, x: &Tensor) -> Result<Tensor, TchError> {
+        self.calls.set(self.calls.get() + 1);
+        x.f_mul(&self.weights)
+    }
+}
+
+#[safe_mps_op]
+fn is_alone(only: Rc<Counting>, x: &Tensor) -> Result<bool, TchError> {
+    let _ = x.f_abs()?;
+    Ok(Rc::try_unwrap(only).is_ok())
+}
+
+#[safe_mps_op]
+fn grown(store: VarStore, x: &Tensor) -> Result<nn::Linear, TchError> {
+    let _ = x.f_abs()?;
+    Ok(nn::linear(store.root() / "b", 2, 2, Default::default()))
+}
+
+#[test]
+fn what_is_given_by_value_and_shared_with_the_caller_stays_shared_where_nothing_fails() {
+    let Ok(_orders) = Orders::take() else { return };
+    let counting = || Rc::new(Counting { weights: on_mps(&[2.0]), calls: Cell::new(0) });
+    let (shared, x) = (counting(), on_mps(&[3.0]));
+    assert_eq!(values(&Rc::clone(&shared).scaled(&x).unwrap()), [6.0]);
+    assert_eq!(shared.calls.get(), 1);
+    assert!(is_alone(counting(), &x).unwrap() && !is_alone(Rc::clone(&shared), &x).unwrap());
+    let store = VarStore::new(Device::Mps);
+    let mut handle = VarStore::new(Device::Mps);
+    handle.variables_ = Arc::clone(&store.variables_);
+    grown(handle, &x).unwrap();
+    assert_eq!(store.trainable_variables().len(), 2, "an optimizer that was built with it knows the new parameters");
 }
 
 #[safe_mps_op]

@@ -114,3 +114,39 @@ fn a_result_in_memory_that_an_argument_gave_up_is_not_that_argument() {
         assert_eq!(buffer.size(), [100_000]);
     }
 }
+
+#[safe_mps_op]
+fn with_a_row(x: &Tensor, last: &mut Tensor) -> Result<(Tensor, Tensor, Tensor), TchError> {
+    let all = x.f_abs()?.f_reshape([2, 2])?;
+    *last = all.f_select(0, 1)?;
+    Ok((all.shallow_clone(), all.f_select(0, 0)?, all))
+}
+
+#[test]
+fn results_that_share_memory_with_each_other_and_with_what_was_lent_share_it_at_home() {
+    let Ok(orders) = Orders::take() else { return };
+    let (x, mut last) = (on_mps(&[-1.0, -2.0, -3.0, -4.0]), on_mps(&[0.0]));
+    orders.unimplemented("aten::abs").unwrap();
+    let (all, mut first, same) = with_a_row(&x, &mut last).unwrap();
+    orders.reset();
+    assert_eq!((all.device(), first.device(), last.device()), (Device::Mps, Device::Mps, Device::Mps));
+    let _ = (first.fill_(7.0), last.fill_(8.0));
+    assert_eq!((values(&all), values(&same)), (vec![7.0, 7.0, 8.0, 8.0], vec![7.0, 7.0, 8.0, 8.0]));
+}
+
+#[safe_mps_op]
+fn recorded(w: &Tensor, x: &Tensor) -> Result<Tensor, TchError> {
+    tch::with_grad(|| w.f_mul(&x.f_abs()?)?.f_sum(Kind::Float))
+}
+
+#[test]
+fn what_a_body_records_in_a_call_that_records_nothing_reaches_the_parameters_too() {
+    let Ok(orders) = Orders::take() else { return };
+    let w = on_mps(&[1.0, 2.0]).set_requires_grad(true);
+    orders.unimplemented("aten::abs").unwrap();
+    let loss = tch::no_grad(|| recorded(&w, &on_mps(&[-3.0, 4.0]))).unwrap();
+    orders.reset();
+    assert_eq!(loss.device(), Device::Mps);
+    loss.backward();
+    assert_eq!(values(&w.grad()), [3.0, 4.0]);
+}

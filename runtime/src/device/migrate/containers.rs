@@ -109,7 +109,7 @@ impl<K: Clone + Ord + 'static, V: Rebuild> Rebuild for BTreeMap<K, V> {
 }
 
 macro_rules! pointers {
-    ($($pointer:ident: |$this:ident| $inner:expr;)*) => {$(
+    ($($pointer:ident: |$this:ident| $inner:expr, shared $shared:expr;)*) => {$(
         impl<T: Migrate> Migrate for $pointer<T> {
             fn visit(&self, visitor: &mut Visitor<'_>) {
                 (**self).visit(visitor);
@@ -126,16 +126,18 @@ macro_rules! pointers {
 
         impl<T: Rebuild> Rebuild for $pointer<T> {
             fn rebuild(&self, moves: &mut Moves<'_>) -> Self {
-                $pointer::new((**self).rebuild(moves))
+                let $this = self;
+                let shared: Option<Self> = if moves.shares() { $shared } else { None };
+                shared.unwrap_or_else(|| $pointer::new((**$this).rebuild(moves)))
             }
         }
     )*};
 }
 
 pointers! {
-    Box: |this| Some(&mut **this);
-    Arc: |this| Arc::get_mut(this);
-    Rc: |this| Rc::get_mut(this);
+    Box: |this| Some(&mut **this), shared None;
+    Arc: |this| Arc::get_mut(this), shared (Arc::strong_count(this) + Arc::weak_count(this) > 1).then(|| Arc::clone(this));
+    Rc: |this| Rc::get_mut(this), shared (Rc::strong_count(this) + Rc::weak_count(this) > 1).then(|| Rc::clone(this));
 }
 
 macro_rules! tuple {

@@ -192,13 +192,24 @@ type Told<'m> = &'m mut dyn FnMut(&VarStore, &VarStore);
 pub struct Moves<'m> {
     tensor: &'m mut dyn FnMut(&Tensor) -> Tensor,
     store: Option<Told<'m>>,
+    /// What the devices that a value names become; `None` leaves them, and with them all that is shared.
     device: Option<Device>,
 }
 
 impl<'m> Moves<'m> {
-    /// `device` replaces the devices that a value names; `None` leaves them.
-    pub(crate) fn new(device: Option<Device>, tensor: &'m mut dyn FnMut(&Tensor) -> Tensor) -> Self {
-        Self { tensor, store: None, device }
+    /// To `device`, where a tensor becomes what `tensor` says.
+    pub(crate) fn new(device: Device, tensor: &'m mut dyn FnMut(&Tensor) -> Tensor) -> Self {
+        Self { tensor, store: None, device: Some(device) }
+    }
+
+    /// Another handle of the same value, over the same tensors.
+    pub(crate) fn again<T: Rebuild>(value: &T) -> T {
+        value.rebuild(&mut Moves { tensor: &mut |tensor| tensor.shallow_clone(), store: None, device: None })
+    }
+
+    /// Whether what others hold too stays shared with them.
+    fn shares(&self) -> bool {
+        self.device.is_none()
     }
 
     /// `store` is told of each store and its copy.

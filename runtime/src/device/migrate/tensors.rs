@@ -1,6 +1,6 @@
 //! What `#[safe_mps_op]` moves of tch itself: tensors, devices and stores. Layers are in `torch/layers.rs`.
 
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 
 use super::{Migrate, Moves, Rebuild, Seen, SeenMut, Visitor, VisitorMut};
 use crate::device::torch::{Device, Tensor, VarStore};
@@ -60,6 +60,10 @@ impl Rebuild for VarStore {
     fn rebuild(&self, moves: &mut Moves<'_>) -> Self {
         let mut store = VarStore::new(moves.device.unwrap_or(self.device()));
         store.set_kind(self.kind());
+        if moves.shares() && Arc::strong_count(&self.variables_) > 1 {
+            store.variables_ = Arc::clone(&self.variables_);
+            return store;
+        }
         let from = self.variables_.lock().unwrap_or_else(PoisonError::into_inner);
         // tch does not export the type of a trainable variable: empty ones are made, and are given the tensors.
         for variable in &from.trainable_variables {

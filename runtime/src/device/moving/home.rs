@@ -5,15 +5,18 @@ use crate::device::migrate::SeenMut;
 use crate::device::torch::{self, Layout, TchError, Tensor, VarStore};
 
 impl Migration {
-    /// Looks at a tensor of the result: a graph that was begun on the CPU ends in leaves there, which must not leave it.
+    /// Looks at a tensor of the result: it may share memory with another; and a graph that was begun on the CPU ends in leaves there, which
+    /// must not leave it.
     pub(crate) fn look(&self, seen: &SeenMut<'_>) {
-        if let SeenMut::Tensor(tensor) = seen
-            && self.is_here(tensor)
-            && tensor.requires_grad()
-            && !tensor.is_leaf()
-            && self.original_of(tensor).is_ok_and(|original| original.is_none())
-        {
+        let SeenMut::Tensor(tensor) = seen else { return };
+        if !self.is_here(tensor) || torch::is_trained_leaf(tensor) {
+            return;
+        }
+        if tensor.requires_grad() && self.original_of(tensor).is_ok_and(|original| original.is_none()) {
             self.begun.set(true);
+        }
+        if self.is_made(tensor) {
+            self.homeward.borrow_mut().look(tensor);
         }
     }
 
@@ -51,7 +54,7 @@ impl Migration {
             if torch::is_trained_leaf(tensor) {
                 return self.send(&[tensor.shallow_clone()]);
             }
-            *tensor = torch::to_device(tensor, self.origin)?;
+            *tensor = self.homeward.borrow_mut().send(tensor)?;
         }
         Ok(())
     }
@@ -82,12 +85,12 @@ impl Migration {
 
     fn original_of(&self, tensor: &Tensor) -> Result<Option<Tensor>, TchError> {
         let identity = torch::identity(tensor);
-        if let Some(moved) = self.moved.iter().find(|moved| !moved.flat && torch::identity(&moved.copy) == identity) {
+        if let Some(moved) = self.copies.moved.iter().find(|moved| !moved.flat && torch::identity(&moved.copy) == identity) {
             return Ok(Some(moved.members[0].handle.shallow_clone()));
         }
         let Some(layout) = Layout::of(tensor) else { return Ok(None) };
         let lies_in = |moved: &&Moved| moved.lies_alike && Layout::of(&moved.copy).is_some_and(|copy| copy.root == layout.root);
-        let Some(moved) = self.moved.iter().find(lies_in) else { return Ok(None) };
+        let Some(moved) = self.copies.moved.iter().find(lies_in) else { return Ok(None) };
         if layout.kind != moved.copy.f_kind()? || tensor.requires_grad() || moved.members.iter().any(|member| member.tracked) {
             return Ok(None);
         }

@@ -23,6 +23,11 @@ impl Member {
         }
     }
 
+    /// Whether it can move as a part of the memory that it shares.
+    pub(super) fn is_plain(&self) -> bool {
+        !self.tracked && self.layout.is_some()
+    }
+
     /// Running statistics change without being counted; they are lists of numbers that need no gradient.
     pub(super) fn may_change_uncounted(&self) -> bool {
         self.buffer || (!self.tracked && self.handle.dim() == 1 && self.handle.is_floating_point())

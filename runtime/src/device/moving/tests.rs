@@ -45,7 +45,7 @@ fn an_expanded_tensor_is_not_blown_up() {
     let wide = Tensor::arange(3, FLOAT).expand([1000, 3], false);
     let (copy, migration) = copied(&wide);
     assert_eq!((copy.stride(), copy.size()), (vec![0, 1], vec![1000, 3]));
-    assert_eq!(migration.moved[0].copy.numel(), 3);
+    assert_eq!(migration.copies.moved[0].copy.numel(), 3);
 }
 
 #[test]
@@ -53,7 +53,7 @@ fn a_thin_view_of_a_large_memory_does_not_copy_the_memory() {
     let column = Tensor::zeros([1000, 1000], FLOAT).select(1, 7);
     let (copy, migration) = copied(&column);
     assert_eq!(copy.size(), [1000]);
-    assert_eq!(migration.moved[0].copy.numel(), 1000);
+    assert_eq!(migration.copies.moved[0].copy.numel(), 1000);
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn gradients_flow_to_the_original_leaf() {
 fn one_parameter_reached_twice_becomes_one_copy() {
     let leaf = Tensor::ones([2], FLOAT).set_requires_grad(true);
     let ((one, other), migration) = copied(&(leaf.shallow_clone(), leaf.shallow_clone()));
-    assert_eq!(migration.moved.len(), 1);
+    assert_eq!(migration.copies.moved.len(), 1);
     assert_eq!(one.data_ptr(), other.data_ptr());
 }
 
@@ -107,7 +107,7 @@ fn running_statistics_are_written_back_although_they_leave_no_trace() {
     let ((m, v), migration) = copied(&(mean.shallow_clone(), var.shallow_clone()));
     let x = Tensor::arange(8, FLOAT).reshape([4, 2]);
     let _ = x.batch_norm(None::<&Tensor>, None::<&Tensor>, Some(&m), Some(&v), true, 0.5, 1e-5, false);
-    assert_eq!(torch::version(&m), migration.moved[0].version);
+    assert_eq!(torch::version(&m), migration.copies.moved[0].version);
     migration.write_back().unwrap();
     assert_eq!(Vec::<f32>::try_from(&mean).unwrap(), [1.5, 2.0]);
 }

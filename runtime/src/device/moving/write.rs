@@ -23,7 +23,7 @@ impl Migration {
     /// computed after the first step is then not told from what is computed before.
     pub(crate) fn is_outrun(&self) -> bool {
         let hidden = |moved: &Moved| self.optimizer == Holds::Perhaps && torch::is_trained_leaf(&moved.original) && moved.changes() > 1;
-        self.moved.iter().any(|moved| moved.tied && moved.is_outrun() || hidden(moved))
+        self.copies.moved.iter().any(|moved| moved.tied && moved.is_outrun() || hidden(moved))
     }
 
     /// Copies every change of the copies into the originals, which keep identity, device and place in graphs, and takes what the body made
@@ -33,7 +33,7 @@ impl Migration {
     ///
     /// A tensor was changed on both sides, or the device failed. Nothing is written then.
     pub(crate) fn write_back(&self) -> Result<(), TchError> {
-        if self.moved.iter().any(|moved| moved.is_outrun() && moved.changed()) {
+        if self.copies.moved.iter().any(|moved| moved.is_outrun() && moved.changed()) {
             return Err(torch::error("a tensor was changed on the device and on the CPU".to_owned()));
         }
         if self.optimizer == Holds::Perhaps && self.is_outrun() {
@@ -49,7 +49,7 @@ impl Migration {
 
     fn stage(&self) -> Result<Staged, TchError> {
         let mut staged = Staged::default();
-        self.moved.iter().filter(|moved| moved.changed()).try_for_each(|moved| staged.take(moved, self.origin))?;
+        self.copies.moved.iter().filter(|moved| moved.changed()).try_for_each(|moved| staged.take(moved, self.origin))?;
         for twin in self.twins.borrow().iter() {
             twin.made().iter().filter(|made| made.device() == self.target).try_for_each(|made| staged.arrive(made, twin.device()))?;
         }

@@ -21,8 +21,5 @@ pub(crate) fn clear_gradients(leaves: &[Tensor]) -> Result<(), TchError> {
 
 /// Gives a leaf without a gradient this one, bit for bit: the gradient of `sum(leaf · gradient)` is `gradient`.
 pub(crate) fn give_gradient(leaf: &Tensor, gradient: &Tensor) -> Result<(), TchError> {
-    let recorded = super::record_gradients(true);
-    let given = leaf.f_mul(gradient).and_then(|product| product.f_sum(super::Kind::Float)).and_then(|sum| sum.f_backward());
-    super::record_gradients(recorded);
-    given
+    super::with_gradients(|| leaf.f_mul(gradient)?.f_sum(super::Kind::Float)?.f_backward())
 }

@@ -19,6 +19,14 @@ pub(crate) fn record_gradients(record: bool) -> bool {
     unsafe { torch_sys::at_grad_set_enabled(c_int::from(record)) != 0 }
 }
 
+/// Runs `work` with gradients recorded, whether or not they are around it; `work` must not panic.
+pub(crate) fn with_gradients<T>(work: impl FnOnce() -> T) -> T {
+    let before = record_gradients(true);
+    let done = work();
+    record_gradients(before);
+    done
+}
+
 /// Runs `work` without recording gradients; the flag is as before afterwards, also after a panic.
 pub(crate) fn without_gradients<T>(work: impl FnOnce() -> T) -> T {
     let _guard = tch::no_grad_guard();

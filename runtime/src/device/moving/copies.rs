@@ -1,0 +1,123 @@
+//! Copies of tensors on another device.
+
+use super::stretch::{Member, extent, stretches};
+use crate::device::torch::{self, Device, Layout, TchError, Tensor};
+
+/// The copies, and what they are copies of.
+pub(super) struct Copies {
+    target: Device,
+    pub(super) moved: Vec<Moved>,
+    /// How copies of parameters are tied to their originals where an optimizer is at hand.
+    tie: Option<Tie>,
+}
+
+/// How libtorch makes a copy of a parameter that nobody can use once an optimizer has stepped on the original.
+type Tie = fn(&Tensor, &Tensor) -> Result<Tensor, TchError>;
+
+/// One moved tensor, or one stretch of memory that several tensors share.
+pub(super) struct Moved {
+    /// On the device; a flat view of the memory where `members` are cut out of it.
+    pub(super) original: Tensor,
+    pub(super) copy: Tensor,
+    pub(super) members: Vec<Member>,
+    /// The position of the copy's first element in the original storage.
+    pub(super) start: i64,
+    pub(super) flat: bool,
+    /// Whether the copy's memory lies as that of the members does. Where it lies may change: the body may resize it.
+    pub(super) lies_alike: bool,
+    pub(super) version: Option<i64>,
+    /// The original's, as the copy was made.
+    pub(super) original_version: Option<i64>,
+    /// Whether the copy is tied to the original, so that a change of either counts for both.
+    pub(super) tied: bool,
+    /// What the copy was, where a change of it is not counted, or not for itself.
+    pub(super) pristine: Option<Tensor>,
+}
+
+/// A single view that shows less than an eighth of the memory it spans is moved alone: its strides are not worth the copy.
+const SPARSEST: i64 = 8;
+const SMALL: i64 = 4096;
+
+impl Copies {
+    /// None yet.
+    pub(super) fn to(target: Device) -> Self {
+        Self { target, moved: Vec::new(), tie: None }
+    }
+
+    /// Ties what is copied from now on to its originals.
+    pub(super) fn tie(&mut self, members: &[Member]) {
+        // A graph that was begun on the device would not survive that tying counts as a change.
+        let begun = members.iter().any(|member| member.tracked && !member.handle.is_leaf());
+        self.tie = Some(if begun { torch::tied_once } else { torch::tied });
+    }
+
+    /// Copies all of them, and what they were where a change of them is not counted.
+    ///
+    /// # Errors
+    ///
+    /// The first copy that failed.
+    pub(super) fn watch(&mut self, members: Vec<Member>) -> Result<(), TchError> {
+        groups(members).into_iter().try_for_each(|group| self.take(group))?;
+        let unwatched = self.moved.iter_mut().filter(|moved| moved.pristine.is_none());
+        let uncounted = unwatched.filter(|moved| moved.members.iter().any(Member::may_change_uncounted));
+        uncounted.map(|moved| torch::duplicate(&moved.copy).map(|copy| moved.pristine = Some(copy))).collect()
+    }
+
+    /// Copies what [shares memory](groups), or one tensor.
+    ///
+    /// # Errors
+    ///
+    /// The copy failed.
+    pub(super) fn take(&mut self, group: Vec<Member>) -> Result<(), TchError> {
+        let together = if group.iter().all(Member::is_plain) { extent(&group) } else { None };
+        let Some((start, end)) = together else { return group.into_iter().try_for_each(|member| self.take_alone(member)) };
+        let shown: i64 = group.iter().filter_map(|member| member.layout.as_ref()).map(Layout::elements).sum();
+        if group.len() == 1 && (end - start == shown || end - start > SPARSEST * shown + SMALL) {
+            return group.into_iter().try_for_each(|member| self.take_alone(member));
+        }
+        let flat = torch::without_gradients(|| group[0].handle.f_detach()?.f_as_strided([end - start], [1], start))?;
+        let copy = torch::copy_to(&flat, self.target)?;
+        self.push(flat, copy, group, start, true)
+    }
+
+    fn take_alone(&mut self, member: Member) -> Result<(), TchError> {
+        let start = member.layout.as_ref().map_or(0, |layout| layout.offset);
+        let original = member.handle.shallow_clone();
+        let copy = || torch::copy_to(&original, self.target);
+        // Also in a call that records none itself: its body may.
+        let copy = if member.tracked { torch::with_gradients(copy) } else { copy() }?;
+        self.push(original, copy, vec![member], start, false)
+    }
+
+    fn push(&mut self, original: Tensor, copy: Tensor, members: Vec<Member>, start: i64, flat: bool) -> Result<(), TchError> {
+        let tie = self.tie.filter(|_| torch::is_trained_leaf(&original) && torch::requires_grad(&copy));
+        let (copy, pristine) = match tie {
+            Some(tie) => torch::with_gradients(|| Ok::<_, TchError>((tie(&copy, &original)?, Some(copy.f_detach()?))))?,
+            None => (copy, None),
+        };
+        let lies_alike =
+            |of: &Layout| flat || members.iter().all(|member| member.layout.as_ref().is_some_and(|own| own.stride == of.stride));
+        let lies_alike = Layout::of(&copy).as_ref().is_some_and(lies_alike);
+        let (version, original_version) = (torch::version(&copy), torch::version(&original));
+        let tied = tie.is_some();
+        self.moved.push(Moved { original, copy, members, start, flat, lies_alike, version, original_version, tied, pristine });
+        Ok(())
+    }
+
+    /// The copy of a tensor; `None` where there is none.
+    pub(super) fn of(&self, tensor: &Tensor) -> Option<Tensor> {
+        let identity = torch::identity(tensor);
+        let is_of = |member: &&Member| member.identity == identity;
+        let (moved, member) = self.moved.iter().find_map(|moved| moved.members.iter().find(is_of).map(|member| (moved, member)))?;
+        Some(match &member.layout {
+            Some(of) if moved.flat => torch::without_gradients(|| moved.copy.as_strided(&of.size, &of.stride, of.offset - moved.start)),
+            _ => moved.copy.shallow_clone(),
+        })
+    }
+}
+
+/// Tensors that are copied together because they share memory. What needs a gradient, or has no plain memory, is alone.
+pub(super) fn groups(members: Vec<Member>) -> Vec<Vec<Member>> {
+    let (plain, single): (Vec<_>, Vec<_>) = members.into_iter().partition(Member::is_plain);
+    single.into_iter().map(|member| vec![member]).chain(stretches(plain)).collect()
+}
