@@ -4,6 +4,8 @@
 //! Among the tests every seventh k is taken; `BACKSTOP_SWEEP=whole` takes all.
 #![cfg(not(feature = "disable-decorators"))]
 
+use std::marker::PhantomData;
+
 use backstop::{Migrate, safe_mps_op};
 use sim_mps::{Orders, text};
 use tch::nn::{self, Module, ModuleT, OptimizerConfig, VarStore};
@@ -179,7 +181,7 @@ fn the_gradients_of_an_actor_critic_are_those_of_the_cpu_or_as_before() {
     run::<A3c>();
 }
 
-/// A supervised step with batch normalisation, whose running statistics change without a trace, and Adam inside the function.
+/// A supervised step with batch normalisation, whose running statistics change without a trace, and an optimizer inside the function.
 #[derive(Migrate)]
 struct Classifier {
     store: VarStore,
@@ -188,11 +190,29 @@ struct Classifier {
     last: nn::Linear,
 }
 
-struct Supervised {
+struct Supervised<C> {
     net: Classifier,
     optimizer: nn::Optimizer,
     x: Tensor,
     y: Tensor,
+    config: PhantomData<C>,
+}
+
+trait Config {
+    fn optimizer(store: &VarStore) -> nn::Optimizer;
+}
+
+impl Config for nn::Adam {
+    fn optimizer(store: &VarStore) -> nn::Optimizer {
+        nn::Adam::default().build(store, 0.05).unwrap()
+    }
+}
+
+/// Its steps change the weights without counting that.
+impl Config for nn::Sgd {
+    fn optimizer(store: &VarStore) -> nn::Optimizer {
+        nn::Sgd { momentum: 0.9, wd: 0.01, ..nn::Sgd::default() }.build(store, 0.05).unwrap()
+    }
 }
 
 #[safe_mps_op(snapshot)]
@@ -203,7 +223,7 @@ fn train(net: &Classifier, optimizer: &mut nn::Optimizer, x: &Tensor, y: &Tensor
     loss.f_detach()
 }
 
-impl World for Supervised {
+impl<C: Config> World for Supervised<C> {
     fn new(device: Device) -> Self {
         tch::manual_seed(5);
         let mut store = VarStore::new(Device::Cpu);
@@ -213,14 +233,14 @@ impl World for Supervised {
         };
         let normal = nn::batch_norm1d(store.root() / "n", 4, Default::default());
         store.set_device(device);
-        let optimizer = nn::Adam::default().build(&store, 0.05).unwrap();
+        let optimizer = C::optimizer(&store);
         let x = Tensor::arange(18, (Kind::Float, Device::Cpu)).reshape([6, 3]).cos().to_device(device);
         let y = Tensor::arange(6, (Kind::Float, Device::Cpu)).reshape([6, 1]).to_device(device);
-        Self { net: Classifier { store, first, normal, last }, optimizer, x, y }
+        Self { net: Classifier { store, first, normal, last }, optimizer, x, y, config: PhantomData }
     }
 
     fn call(&mut self) -> Option<Vec<Tensor>> {
-        let Self { net, optimizer, x, y } = self;
+        let Self { net, optimizer, x, y, .. } = self;
         attempt(|| train(net, optimizer, x, y)).map(|loss| vec![loss])
     }
 
@@ -233,7 +253,12 @@ impl World for Supervised {
 
 #[test]
 fn a_training_step_with_batch_norm_and_adam_is_done_once_or_not_at_all() {
-    run::<Supervised>();
+    run::<Supervised<nn::Adam>>();
+}
+
+#[test]
+fn a_training_step_with_batch_norm_and_sgd_is_done_once_or_not_at_all() {
+    run::<Supervised<nn::Sgd>>();
 }
 
 /// Features of a price series: nothing is changed, so everything survives.

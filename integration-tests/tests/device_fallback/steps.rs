@@ -66,6 +66,18 @@ fn a_second_step_is_refused_before_it_uses_a_gradient_of_old_weights() {
     assert_eq!(learner.weights(), before);
 }
 
+#[test]
+fn a_second_step_that_counts_no_change_is_refused_where_it_has_used_a_gradient_of_old_weights() {
+    let Ok(orders) = Orders::take() else { return };
+    let mut learner = Learner::with(Device::Mps, sgd(0.0));
+    let before = learner.weights();
+    orders.unimplemented("aten::abs").unwrap();
+    let text = failure(|| twice(&learner.net, &mut learner.optimizer, &learner.x));
+    assert!(text.contains("gradients were computed again, after a step perhaps"), "{text}");
+    assert!(text.contains("an optimizer has stepped on the device, and the copies on the CPU do not follow it"), "{text}");
+    assert_eq!(learner.weights(), before);
+}
+
 #[safe_mps_op]
 fn once(net: &nn::Linear, optimizer: &mut Optimizer, x: &Tensor, parts: i64) -> Result<f64, TchError> {
     let _ = x.f_abs()?;

@@ -1,7 +1,7 @@
 //! Copies of tensors on another device.
 
 use super::stretch::{Member, extent, stretches};
-use crate::device::torch::{self, Device, Layout, TchError, Tensor};
+use crate::device::torch::{self, Device, Layout, Passes, TchError, Tensor};
 
 /// The copies, and what they are copies of.
 pub(super) struct Copies {
@@ -12,7 +12,10 @@ pub(super) struct Copies {
 }
 
 /// How libtorch makes a copy of a parameter that nobody can use once an optimizer has stepped on the original.
-type Tie = fn(&Tensor, &Tensor) -> Result<Tensor, TchError>;
+struct Tie {
+    tied: fn(&Tensor, &Tensor, &Passes) -> Result<Tensor, TchError>,
+    passes: Passes,
+}
 
 /// One moved tensor, or one stretch of memory that several tensors share.
 pub(super) struct Moved {
@@ -28,6 +31,8 @@ pub(super) struct Moved {
     pub(super) version: Option<i64>,
     /// The original's, as the copy was made.
     pub(super) original_version: Option<i64>,
+    /// Which gradient the original had then, and how often that was changed.
+    gradient: Option<(usize, i64)>,
     /// Whether the copy is tied to the original, so that a change of either counts for both.
     pub(super) tied: bool,
     /// What the copy was, where a change of it is not counted, or not for itself.
@@ -45,10 +50,21 @@ impl Copies {
     }
 
     /// Ties what is copied from now on to its originals.
-    pub(super) fn tie(&mut self, members: &[Member]) {
+    ///
+    /// # Errors
+    ///
+    /// No memory is left.
+    pub(super) fn tie(&mut self, members: &[Member]) -> Result<(), TchError> {
         // A graph that was begun on the device would not survive that tying counts as a change.
         let begun = members.iter().any(|member| member.tracked && !member.handle.is_leaf());
-        self.tie = Some(if begun { torch::tied_once } else { torch::tied });
+        self.tie = Some(Tie { tied: if begun { torch::tied_once } else { torch::tied }, passes: Passes::none(self.target)? });
+        Ok(())
+    }
+
+    /// Whether gradients were computed through tied copies, thrown away, and computed again.
+    pub(super) fn began_again(&self) -> bool {
+        let passes = self.tie.as_ref().map_or(0, |tie| tie.passes.number());
+        passes > 1 && self.moved.iter().all(|moved| moved.accumulated() < passes)
     }
 
     /// Copies all of them, and what they were where a change of them is not counted.
@@ -90,17 +106,19 @@ impl Copies {
     }
 
     fn push(&mut self, original: Tensor, copy: Tensor, members: Vec<Member>, start: i64, flat: bool) -> Result<(), TchError> {
-        let tie = self.tie.filter(|_| torch::is_trained_leaf(&original) && torch::requires_grad(&copy));
+        let tie = self.tie.as_ref().filter(|_| torch::is_trained_leaf(&original) && torch::requires_grad(&copy));
         let (copy, pristine) = match tie {
-            Some(tie) => torch::with_gradients(|| Ok::<_, TchError>((tie(&copy, &original)?, Some(copy.f_detach()?))))?,
+            Some(Tie { tied, passes }) => {
+                torch::with_gradients(|| Ok::<_, TchError>((tied(&copy, &original, passes)?, Some(copy.f_detach()?))))?
+            }
             None => (copy, None),
         };
         let lies_alike =
             |of: &Layout| flat || members.iter().all(|member| member.layout.as_ref().is_some_and(|own| own.stride == of.stride));
         let lies_alike = Layout::of(&copy).as_ref().is_some_and(lies_alike);
         let (version, original_version) = (torch::version(&copy), torch::version(&original));
-        let tied = tie.is_some();
-        self.moved.push(Moved { original, copy, members, start, flat, lies_alike, version, original_version, tied, pristine });
+        let (tied, gradient) = (tie.is_some(), tie.and_then(|_| gradient_of(&original)));
+        self.moved.push(Moved { original, copy, members, start, flat, lies_alike, version, original_version, gradient, tied, pristine });
         Ok(())
     }
 
@@ -114,6 +132,21 @@ impl Copies {
             _ => moved.copy.shallow_clone(),
         })
     }
+}
+
+impl Moved {
+    /// How many gradients are in that of the original by now.
+    fn accumulated(&self) -> i64 {
+        gradient_of(&self.original).map_or(0, |(identity, changes)| match self.gradient {
+            Some((before, noted)) if before == identity => changes - noted,
+            _ => 1 + changes,
+        })
+    }
+}
+
+fn gradient_of(original: &Tensor) -> Option<(usize, i64)> {
+    let gradient = torch::gradient_of(original)?;
+    Some((torch::identity(&gradient), torch::version(&gradient)?))
 }
 
 /// Tensors that are copied together because they share memory. What needs a gradient, or has no plain memory, is alone.

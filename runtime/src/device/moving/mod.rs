@@ -74,7 +74,7 @@ impl Migration {
         }));
         let mut copies = Copies::to(target);
         if optimizer == Holds::Surely {
-            copies.tie(&members);
+            copies.tie(&members)?;
         }
         copies.watch(members)?;
         Ok(Self {

@@ -36,6 +36,9 @@ impl Migration {
         if self.copies.moved.iter().any(|moved| moved.is_outrun() && moved.changed()) {
             return Err(torch::error("a tensor was changed on the device and on the CPU".to_owned()));
         }
+        if self.copies.began_again() && self.copies.moved.iter().any(Moved::has_stepped_uncounted) {
+            return Err(torch::error("gradients were computed again, after a step perhaps".to_owned()));
+        }
         if self.optimizer == Holds::Perhaps && self.is_outrun() {
             return Err(torch::error("a parameter was changed on the device more than once".to_owned()));
         }
@@ -114,6 +117,11 @@ impl Moved {
     fn is_outrun(&self) -> bool {
         let counted = self.changes() != 0;
         if self.tied { torch::to_device(&self.original, self.copy.device()).map_or(counted, |now| self.differs(&now)) } else { counted }
+    }
+
+    /// Whether the original was changed by what counts no change, so that libtorch has let the copy be used after it.
+    fn has_stepped_uncounted(&self) -> bool {
+        self.tied && self.changes() == 0 && self.is_outrun()
     }
 
     /// Whether the copy was changed.
