@@ -210,3 +210,22 @@ fn a_fault_while_a_network_is_frozen_does_not_leave_it_frozen_unsaid() {
     let _ = through_a_frozen_critic_with_copies(&mut store, &net, &x);
     assert!(net.ws.requires_grad(), "it is trained on");
 }
+
+/// As in tch's own example of a linear model.
+#[safe_mps_op(snapshot)]
+fn stepped_by_hand(w: &mut Tensor, x: &Tensor) -> Result<(), TchError> {
+    let loss = w.f_mul(&x.f_abs()?)?.f_sum(Kind::Float)?;
+    w.zero_grad();
+    loss.f_backward()?;
+    tch::no_grad(|| w.f_sub_(&w.f_grad()?.f_mul_scalar(0.1)?).map(drop))
+}
+
+#[test]
+fn a_step_by_hand_is_told_why_it_cannot_run_on_copies() {
+    let Ok(orders) = Orders::take() else { return };
+    let mut w = Tensor::ones([2], (Kind::Float, Device::Mps)).set_requires_grad(true);
+    orders.unimplemented("aten::abs").unwrap();
+    let text = stepped_by_hand(&mut w, &Tensor::ones([2], (Kind::Float, Device::Mps))).unwrap_err().to_string();
+    assert!(text.contains("a copy of a parameter shows no gradient"), "{text}");
+    assert!(!w.grad().defined() && values(&w) == [1.0, 1.0], "as before the call");
+}

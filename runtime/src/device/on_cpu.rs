@@ -103,7 +103,9 @@ impl<'c, A: Arguments, R> OnCpu<'c, A, R> {
         let failed = said(returns.errors, &ended.result).map(Cow::into_owned);
         match (ended.result, self.first.take(), failed) {
             (_, Some(first), Some(second)) => self.both(returns.errors, first, &second),
-            (result, None, Some(second)) if mixed(&second).is_some() || self.migration.is_outrun() => {
+            (result, None, Some(second))
+                if mixed(&second).is_some() || self.migration.is_outrun() || self.without_gradients(&second).is_some() =>
+            {
                 self.misrouted(returns.errors, result, &second)
             }
             (Ok(returned), first, _) => {
@@ -171,7 +173,7 @@ impl<'c, A: Arguments, R> OnCpu<'c, A, R> {
     /// Both attempts failed: the first error, with the second after it.
     fn both<E: Errors<R>>(&mut self, errors: E, first: Failure<R>, second: &str) -> R {
         let site = self.call.site;
-        let why = self.outrun().or_else(|| mixed(second).map(|_| self.left_behind()));
+        let why = self.outrun().or_else(|| mixed(second).map(|_| self.left_behind())).or_else(|| self.without_gradients(second));
         self.undo_failed();
         let second = format!("{}{}", without_frames(second), why.map(|why| format!("; {why}")).unwrap_or_default());
         report::refused(site, &self.call.device(), &first.fault, &format!("the CPU failed too: {second}"));
@@ -181,7 +183,7 @@ impl<'c, A: Arguments, R> OnCpu<'c, A, R> {
     /// Earlier calls sent this one here, or a policy, and it cannot run here: the next one is sent to the device.
     fn misrouted<E: Errors<R>>(&mut self, errors: E, result: std::thread::Result<R>, text: &str) -> R {
         let site = self.call.site;
-        let why = self.outrun().unwrap_or_else(|| self.left_behind());
+        let why = self.outrun().or_else(|| self.without_gradients(text)).unwrap_or_else(|| self.left_behind());
         self.undo_failed();
         self.call.routes.succeeded(|| self.call.signature(self.arguments));
         mixed(text).iter().for_each(|fault| report::refused(site, &self.call.device(), fault, &why));
@@ -196,6 +198,15 @@ impl<'c, A: Arguments, R> OnCpu<'c, A, R> {
                 "an optimizer has stepped on the device, and the copies on the CPU do not follow it{weights}: step once, after the last use of \
                  the network, or outside of this function"
             )
+        })
+    }
+
+    /// What an undefined tensor in the attempt on the CPU says where parameters were moved.
+    fn without_gradients(&self, second: &str) -> Option<String> {
+        (self.call.survey.is_training() && classify::shows_undefined(second)).then(|| {
+            "a copy of a parameter shows no gradient, since its gradients go to the device: read and clear gradients outside of this function, or \
+             through an optimizer"
+                .to_owned()
         })
     }
 

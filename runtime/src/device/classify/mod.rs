@@ -169,6 +169,11 @@ pub(crate) fn shows_a_step(text: &str) -> bool {
     text.contains("torch::optim::")
 }
 
+/// Whether an operator was given an undefined tensor, as the gradient of what has none is.
+pub(crate) fn shows_undefined(text: &str) -> bool {
+    text.contains("undefined Tensor")
+}
+
 /// Reads an error and all its causes, through contexts and transparent wrappers.
 ///
 /// Every error of the chain is asked for its text, because a transparent wrapper skips the error that it wraps in `source()`; the outermost
