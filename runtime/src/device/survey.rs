@@ -15,11 +15,17 @@ pub(crate) struct Survey {
     pub(crate) origin: Device,
     /// Of all tensors, in the order in which they are shown.
     notes: SmallVec<[Note; 4]>,
+    /// Whether a tensor needs a gradient.
+    trained: bool,
+    held: Option<Box<Held>>,
+}
+
+/// What only some calls need.
+#[derive(Default)]
+struct Held {
     /// What `&mut` could replace is kept alive, so that its identity is not used again.
     kept: Vec<Tensor>,
     snapshot: Option<Snapshot>,
-    /// Whether a tensor needs a gradient.
-    trained: bool,
     /// Copies of what is under training, one for each note, where an optimizer is at hand and nothing else is copied: libtorch's SGD writes
     /// through `data()`, which counts no change.
     weights: Vec<Option<Tensor>>,
@@ -55,7 +61,7 @@ impl Change {
 impl Survey {
     #[inline]
     pub(crate) fn new() -> Self {
-        Self { origin: Device::Cpu, notes: SmallVec::new(), kept: Vec::new(), snapshot: None, trained: false, weights: Vec::new() }
+        Self { origin: Device::Cpu, notes: SmallVec::new(), trained: false, held: None }
     }
 
     /// Notes all tensors; whether one of them, or a device, is an accelerator's.
@@ -76,21 +82,23 @@ impl Survey {
     #[cold]
     fn note_again<A: Arguments>(&mut self, arguments: &A) {
         self.notes.clear();
-        self.kept.clear();
+        self.held = None;
         arguments.visit(&mut Visitor::new(&mut self.taking(version, &mut false)));
     }
 
     /// Notes what it is shown, from the first tensor on an accelerator on: most calls have theirs there, or none at all.
     fn taking(&mut self, version: impl Fn(&Tensor) -> i64, again: &mut bool) -> impl FnMut(Whose, Seen<'_>) {
         move |whose, seen| {
+            let (tensor, uncounted) = match seen {
+                Seen::Tensor(tensor) => (tensor, false),
+                Seen::Buffer(tensor) => (tensor, true),
+                Seen::Device(device) if matches!(self.origin, Device::Cpu) => return self.origin = device,
+                Seen::Device(_) | Seen::Store(_) | Seen::Skipped(_) => return,
+            };
             if matches!(self.origin, Device::Cpu) {
-                self.origin = seen.device();
-                if matches!(self.origin, Device::Cpu) {
-                    *again = true;
-                    return;
-                }
+                let Some(device) = torch::accelerator(tensor) else { return *again = true };
+                self.origin = device;
             }
-            let Some((tensor, uncounted)) = seen.tensor() else { return };
             let (version, trained) = (version(tensor), torch::requires_grad(tensor));
             self.trained |= trained;
             if trained || whose.exclusive {
@@ -99,20 +107,20 @@ impl Survey {
             }
             self.notes.push(Note::of(tensor, version, trained, whose, uncounted));
             if whose.exclusive {
-                self.kept.push(tensor.shallow_clone());
+                self.held.get_or_insert_default().kept.push(tensor.shallow_clone());
             }
         }
     }
 
     /// Copies the values of all tensors too. A device that has no memory for that is no reason to fail the call; it is then as without.
     pub(crate) fn copy<A: Arguments>(&mut self, arguments: &mut A) {
-        self.snapshot = Snapshot::new(arguments, &self.notes).ok();
+        self.held.get_or_insert_default().snapshot = Snapshot::new(arguments, &self.notes).ok();
     }
 
     /// Copies the values of what is under training. A device that has no memory for that is no reason to fail the call.
     #[cold]
     pub(crate) fn weigh<A: Arguments>(&mut self, arguments: &A) {
-        let weights = &mut self.weights;
+        let weights = &mut self.held.get_or_insert_default().weights;
         arguments.visit(&mut Visitor::new(&mut |_, seen| {
             let Some((tensor, _)) = seen.tensor() else { return };
             weights.push(if torch::is_trained_leaf(tensor) { torch::duplicate(tensor).ok() } else { None });
@@ -178,15 +186,19 @@ impl Survey {
 
     /// The value of the tensor with this note, where there is a copy.
     fn value(&self, at: usize) -> Option<&Tensor> {
-        match &self.snapshot {
+        match self.snapshot() {
             Some(snapshot) => snapshot.value(at),
-            None => self.weights.get(at)?.as_ref(),
+            None => self.held.as_ref()?.weights.get(at)?.as_ref(),
         }
+    }
+
+    fn snapshot(&self) -> Option<&Snapshot> {
+        self.held.as_ref()?.snapshot.as_ref()
     }
 
     /// Whether [`restore`](Self::restore) can undo changes.
     pub(crate) fn is_copied(&self) -> bool {
-        self.snapshot.is_some()
+        self.snapshot().is_some()
     }
 
     /// Puts everything back as it was. Without copies nothing is done.
@@ -195,7 +207,7 @@ impl Survey {
     ///
     /// As [`Snapshot::restore`].
     pub(crate) fn restore<A: Arguments>(&self, arguments: &mut A) -> Result<(), TchError> {
-        self.snapshot.as_ref().map_or(Ok(()), |snapshot| snapshot.restore(arguments, &self.notes))
+        self.snapshot().map_or(Ok(()), |snapshot| snapshot.restore(arguments, &self.notes))
     }
 }
 

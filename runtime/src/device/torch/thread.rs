@@ -1,6 +1,7 @@
 //! What libtorch keeps for each thread: whether gradients are recorded, and autocast.
 
 use std::ffi::c_int;
+use std::sync::OnceLock;
 
 /// Whether this thread records gradients.
 #[inline]
@@ -33,7 +34,7 @@ pub(crate) fn without_gradients<T>(work: impl FnOnce() -> T) -> T {
     work()
 }
 
-/// The autocast flags of this thread.
+/// The autocast flags of this thread. Where there is no CUDA, `tch::autocast` is its bare body, and nothing is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Autocast {
     nesting: c_int,
@@ -44,6 +45,12 @@ impl Autocast {
     /// As they are now.
     #[inline]
     pub(crate) fn now() -> Self {
+        static CUDA: OnceLock<bool> = OnceLock::new();
+        if *CUDA.get_or_init(tch::Cuda::is_available) { Self::asked() } else { Self { nesting: 0, enabled: false } }
+    }
+
+    #[cold]
+    fn asked() -> Self {
         let nesting = nesting();
         // SAFETY: the call reads a flag of this thread. It warns of its own age, so it is only asked inside of `tch::autocast`, which asks too.
         let enabled = nesting > 0 && unsafe { torch_sys::at_autocast_is_enabled() != 0 };
@@ -65,7 +72,6 @@ impl Autocast {
 }
 
 /// How many `tch::autocast` this thread is in.
-#[inline]
 fn nesting() -> c_int {
     // SAFETY: the counter belongs to this thread, and the pair of calls leaves it as it was.
     unsafe {
