@@ -100,16 +100,26 @@ impl Survey {
                 self.origin = device;
             }
             let (version, trained) = (version(tensor), torch::requires_grad(tensor));
-            self.trained |= trained;
             if trained || whose.exclusive {
-                // What follows asks through tch, which takes an error of before for its own.
-                *again |= torch::take_error();
-            }
-            self.notes.push(Note::of(tensor, version, trained, whose, uncounted));
-            if whose.exclusive {
-                self.held.get_or_insert_default().kept.push(tensor.shallow_clone());
+                *again |= self.take_closely(tensor, version, trained, whose, uncounted);
+            } else {
+                self.notes.push(Note::plain(tensor, version, whose, uncounted));
             }
         }
+    }
+
+    /// Notes a tensor that may be trained on, or replaced; whether one before it has no counter.
+    #[inline(never)]
+    fn take_closely(&mut self, tensor: &Tensor, version: i64, trained: bool, whose: Whose, uncounted: bool) -> bool {
+        // What follows asks through tch, which takes an error of before for its own.
+        let again = torch::take_error();
+        self.trained |= trained;
+        let gradient = if trained { Mark::of_gradient(tensor) } else { Mark::NONE };
+        self.notes.push(Note { gradient, trained, place: whose.place(tensor), ..Note::plain(tensor, version, whose, uncounted) });
+        if whose.exclusive {
+            self.held.get_or_insert_default().kept.push(tensor.shallow_clone());
+        }
+        again
     }
 
     /// Copies the values of all tensors too. A device that has no memory for that is no reason to fail the call; it is then as without.
@@ -244,11 +254,11 @@ struct Mark {
 }
 
 impl Note {
+    /// Of a tensor that needs no gradient, and stands where it cannot be replaced.
     #[inline]
-    fn of(tensor: &Tensor, version: i64, trained: bool, whose: Whose, uncounted: bool) -> Self {
-        let gradient = if trained { Mark::of_gradient(tensor) } else { Mark::NONE };
+    fn plain(tensor: &Tensor, version: i64, whose: Whose, uncounted: bool) -> Self {
         let mark = Mark { identity: torch::identity(tensor), version };
-        Self { tensor: mark, gradient, argument: whose.argument, uncounted, trained, place: whose.place(tensor) }
+        Self { tensor: mark, gradient: Mark::NONE, argument: whose.argument, uncounted, trained: false, place: 0 }
     }
 
     /// Whether the tensor that it is of still stands where it stood.
@@ -304,7 +314,6 @@ impl Mark {
         Self { identity: torch::identity(tensor), version: version(tensor) }
     }
 
-    #[inline(never)]
     fn of_gradient(tensor: &Tensor) -> Self {
         torch::gradient_of(tensor).map_or(Self::NONE, |gradient| Self::of(&gradient))
     }
