@@ -75,8 +75,8 @@ impl Copies {
     pub(super) fn watch(&mut self, members: Vec<Member>) -> Result<(), TchError> {
         groups(members).into_iter().try_for_each(|group| self.take(group))?;
         let unwatched = self.moved.iter_mut().filter(|moved| moved.pristine.is_none());
-        let uncounted = unwatched.filter(|moved| moved.members.iter().any(Member::may_change_uncounted));
-        uncounted.map(|moved| torch::duplicate(&moved.copy).map(|copy| moved.pristine = Some(copy))).collect()
+        let mut uncounted = unwatched.filter(|moved| moved.members.iter().any(Member::may_change_uncounted));
+        uncounted.try_for_each(|moved| torch::duplicate(&moved.copy).map(|copy| moved.pristine = Some(copy)))
     }
 
     /// Copies what [shares memory](groups), or one tensor.
