@@ -111,11 +111,12 @@ fn handles<A: Arguments>(arguments: &A, notes: &[Note]) -> (Vec<Tensor>, bool) {
 impl Copied {
     /// The copy for the note of this number, unless an earlier one has it.
     fn of(tensor: &Tensor, notes: &[Note], number: usize) -> Result<Option<Self>, TchError> {
-        let known = notes.iter().take(number).any(|note| note.is_of(tensor));
-        if known || !torch::is_defined(tensor) {
+        let (before, of) = notes.split_at(number.min(notes.len()));
+        if before.iter().any(|note| note.is_of(tensor)) || !torch::is_defined(tensor) {
             return Ok(None);
         }
-        let gradient = torch::gradient_of(tensor).map(|gradient| torch::duplicate(&gradient)).transpose()?;
+        let gradient = if of.first().is_none_or(Note::is_trained) { torch::gradient_of(tensor) } else { None };
+        let gradient = gradient.map(|gradient| torch::duplicate(&gradient)).transpose()?;
         Ok(Some(Self { value: torch::duplicate(tensor)?, gradient }))
     }
 

@@ -261,6 +261,11 @@ impl Note {
         Self { tensor: mark, gradient: Mark::NONE, argument: whose.argument, uncounted, trained: false, place: 0 }
     }
 
+    /// Whether it needed a gradient.
+    pub(crate) fn is_trained(&self) -> bool {
+        self.trained
+    }
+
     /// Whether the tensor that it is of still stands where it stood.
     pub(crate) fn stands(&self, tensor: &Tensor, whose: Whose) -> bool {
         self.is_of(tensor) && self.argument == whose.argument && self.place == whose.place(tensor)
