@@ -261,6 +261,49 @@ fn a_training_step_with_batch_norm_and_sgd_is_done_once_or_not_at_all() {
     run::<Supervised<nn::Sgd>>();
 }
 
+/// A step by hand, on parameters that are lent by `&mut` and have gradients of an earlier one.
+struct ByHand {
+    w: Tensor,
+    b: Tensor,
+    x: Tensor,
+}
+
+#[safe_mps_op(snapshot)]
+fn step_by_hand(w: &mut Tensor, b: &mut Tensor, x: &Tensor) -> Result<f64, TchError> {
+    let loss = x.f_matmul(w)?.f_add(b)?.f_tanh()?.f_square()?.f_mean(Kind::Float)?;
+    for parameter in [&mut *w, &mut *b] {
+        let _ = parameter.f_grad()?.f_detach_()?.f_zero_()?;
+    }
+    loss.f_backward()?;
+    for parameter in [w, b] {
+        tch::no_grad(|| parameter.f_sub_(&parameter.f_grad()?.f_mul_scalar(0.1)?).map(drop))?;
+    }
+    loss.f_double_value(&[])
+}
+
+impl World for ByHand {
+    fn new(device: Device) -> Self {
+        let parameter = |shape: &[i64]| Tensor::full(shape, 0.5, (Kind::Float, Device::Cpu)).to_device(device).set_requires_grad(true);
+        let x = Tensor::arange(8, (Kind::Float, Device::Cpu)).reshape([4, 2]).cos().to_device(device);
+        let (w, b) = (parameter(&[2, 1]), parameter(&[1]));
+        (x.matmul(&w) + &b).sum(Kind::Float).backward();
+        Self { w, b, x }
+    }
+
+    fn call(&mut self) -> Option<Vec<Tensor>> {
+        attempt(|| step_by_hand(&mut self.w, &mut self.b, &self.x)).map(|loss| vec![Tensor::from(loss)])
+    }
+
+    fn tensors(&self) -> Vec<Tensor> {
+        vec![self.w.shallow_clone(), self.b.shallow_clone()]
+    }
+}
+
+#[test]
+fn a_step_by_hand_is_taken_once_or_not_at_all() {
+    run::<ByHand>();
+}
+
 /// Features of a price series: nothing is changed, so everything survives.
 struct Features {
     prices: Tensor,

@@ -213,19 +213,81 @@ fn a_fault_while_a_network_is_frozen_does_not_leave_it_frozen_unsaid() {
 
 /// As in tch's own example of a linear model.
 #[safe_mps_op(snapshot)]
-fn stepped_by_hand(w: &mut Tensor, x: &Tensor) -> Result<(), TchError> {
-    let loss = w.f_mul(&x.f_abs()?)?.f_sum(Kind::Float)?;
+fn stepped_by_hand(w: &mut Tensor, b: &mut Tensor, x: &Tensor) -> Result<f64, TchError> {
+    let loss = w.f_mul(&x.f_abs()?)?.f_add(b)?.f_square()?.f_sum(Kind::Float)?;
     w.zero_grad();
+    b.zero_grad();
     loss.f_backward()?;
-    tch::no_grad(|| w.f_sub_(&w.f_grad()?.f_mul_scalar(0.1)?).map(drop))
+    tch::no_grad(|| {
+        *w += w.grad() * -0.1;
+        *b += b.grad() * -0.1;
+    });
+    loss.f_double_value(&[])
 }
 
 #[test]
-fn a_step_by_hand_is_told_why_it_cannot_run_on_copies() {
+fn steps_by_hand_are_those_of_the_cpu_gradients_included() {
     let Ok(orders) = Orders::take() else { return };
-    let mut w = Tensor::ones([2], (Kind::Float, Device::Mps)).set_requires_grad(true);
+    let run = |device: Device, faulty: bool| {
+        orders.reset();
+        let leaf = || Tensor::ones([2], (Kind::Float, device)).set_requires_grad(true);
+        let (mut w, mut b, x) = (leaf(), leaf(), Tensor::ones([2], (Kind::Float, device)) * -0.5);
+        let (same, mut losses) = (w.shallow_clone(), Vec::new());
+        for step in 0..3 {
+            if faulty && step != 1 {
+                orders.unimplemented("aten::abs").unwrap();
+            }
+            losses.push(stepped_by_hand(&mut w, &mut b, &x).unwrap());
+            orders.reset();
+        }
+        assert!(w.is_leaf() && w.device() == device && w.data_ptr() == same.data_ptr());
+        (losses, [&w, &b, &w.grad(), &b.grad()].map(values))
+    };
+    assert_eq!(run(Device::Mps, true), run(Device::Cpu, false));
+}
+
+/// Nothing of what it computes may be left on the CPU, since `()` shows nothing.
+#[safe_mps_op(snapshot)]
+fn remembered(w: &mut Tensor, last: &mut Tensor, x: &Tensor) -> Result<(), TchError> {
+    *last = w.f_mul(&x.f_abs()?)?;
+    Ok(())
+}
+
+#[safe_mps_op(snapshot)]
+fn stepped_with_its_loss(w: &mut Tensor, x: &Tensor) -> Result<Tensor, TchError> {
+    let loss = w.f_mul(&x.f_abs()?)?.f_sum(Kind::Float)?;
+    loss.f_backward()?;
+    tch::no_grad(|| w.f_sub_(&w.f_grad()?.f_mul_scalar(0.1)?).map(drop))?;
+    Ok(loss)
+}
+
+#[test]
+fn what_a_step_by_hand_cannot_do_on_copies_is_told_and_undone() {
+    let Ok(orders) = Orders::take() else { return };
+    let on_mps = || Tensor::ones([2], (Kind::Float, Device::Mps));
+    let (mut w, mut last) = (on_mps().set_requires_grad(true), on_mps());
     orders.unimplemented("aten::abs").unwrap();
-    let text = stepped_by_hand(&mut w, &Tensor::ones([2], (Kind::Float, Device::Mps))).unwrap_err().to_string();
+    let text = stepped_with_its_loss(&mut w, &on_mps()).unwrap_err().to_string();
     assert!(text.contains("a copy of a parameter shows no gradient"), "{text}");
     assert!(!w.grad().defined() && values(&w) == [1.0, 1.0], "as before the call");
+    let text = remembered(&mut w, &mut last, &on_mps()).unwrap_err().to_string();
+    assert!(text.contains("what stands in an argument was computed from parameters on the CPU"), "{text}");
+    assert!(last.device() == Device::Mps && values(&last) == [1.0, 1.0], "as before the call");
+}
+
+#[safe_mps_op]
+fn frozen_for_good(store: &mut VarStore, x: &Tensor) -> Result<(), TchError> {
+    let _ = x.f_abs()?;
+    store.freeze();
+    Ok(())
+}
+
+#[test]
+fn a_network_that_is_frozen_on_the_cpu_is_frozen() {
+    let Ok(orders) = Orders::take() else { return };
+    let mut store = VarStore::new(Device::Mps);
+    let net = nn::linear(store.root() / "a", 3, 2, Default::default());
+    orders.unimplemented("aten::abs").unwrap();
+    frozen_for_good(&mut store, &net.ws.copy().detach()).unwrap();
+    assert!(!net.ws.requires_grad());
 }

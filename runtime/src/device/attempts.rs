@@ -57,7 +57,7 @@ where
         Begun::Device => Stage::Device(call, arguments),
         Begun::Cpu(fault) => {
             let first = fault.map(|fault| Failure::foreseen(returns.errors, *fault));
-            Stage::on_cpu(call, returns.errors, first, arguments)
+            Stage::on_cpu(call, returns, first, arguments)
         }
     };
     Attempts { site, returns, stage, copies: A::Copies::default(), counted }
@@ -88,8 +88,8 @@ enum Stage<'c, A: Arguments, R> {
 }
 
 impl<'c, A: Arguments, R> Stage<'c, A, R> {
-    fn on_cpu<E: Errors<R>>(call: Call, errors: E, first: Option<Failure<R>>, arguments: &'c mut A) -> Self {
-        match OnCpu::begin(call, errors, first, arguments) {
+    fn on_cpu<E: Errors<R>, T: Tensors<R>>(call: Call, returns: Returns<E, T>, first: Option<Failure<R>>, arguments: &'c mut A) -> Self {
+        match OnCpu::begin(call, returns, first, arguments) {
             Ok(there) => Self::Cpu(Box::new(there)),
             Err(unmoved) => Self::Answered(unmoved.returned, unmoved.arguments),
         }
@@ -146,7 +146,7 @@ where
                 result => match call.judge(returns.errors, Ended { result, ..ended }, arguments) {
                     Judged::Done(returned) => returned,
                     Judged::Again(failure) => {
-                        let stage = Stage::on_cpu(call, returns.errors, Some(failure), arguments);
+                        let stage = Stage::on_cpu(call, returns, Some(failure), arguments);
                         return ControlFlow::Continue(Self { site, returns, stage, copies, counted });
                     }
                 },

@@ -146,7 +146,7 @@ where
     T: Tensors<R>,
     F: for<'x> FnMut(Lent<'x, A>) -> R,
 {
-    match OnCpu::begin(call, returns.errors, first, arguments) {
+    match OnCpu::begin(call, returns, first, arguments) {
         Ok(mut there) => {
             let mut copies = A::Copies::default();
             let ended = attempt::run(Place::Cpu, || body(there.lend(&mut copies)));

@@ -11,17 +11,25 @@ use super::failure::{Failure, amend, fail, raise, said};
 use super::judge::unlock_stores;
 use super::left::Left;
 use super::migrate::{Seen, SeenMut, Visitor, VisitorMut};
-use super::moving::{Exchange, Migration};
+use super::moving::{Exchange, Migration, Steps};
+use super::opaque::{self, Holds};
+use super::report;
 use super::result::{Errors, Tensors};
 use super::torch::{self, Device, TchError, Tensor};
-use super::{opaque, report};
 use crate::event::Event;
 use crate::observe;
 
 impl Call {
-    fn migrate<A: Arguments>(&self, arguments: &A) -> Result<Migration, TchError> {
+    /// `lets_out`: whether something that is computed from the copies may outlive the attempt.
+    fn migrate<A: Arguments>(&self, arguments: &A, lets_out: bool) -> Result<Migration, TchError> {
         let chosen = |tensor: &Tensor| torch::accelerator(tensor).is_some();
-        Migration::new(self.survey.origin, Device::Cpu, opaque::optimizer(arguments), chosen, |visitor| arguments.visit(visitor))
+        let steps = match opaque::optimizer(arguments) {
+            Holds::Never if !lets_out => Steps::ByHand,
+            Holds::Never => Steps::Elsewhere,
+            Holds::Perhaps => Steps::Perhaps,
+            Holds::Surely => Steps::Inside,
+        };
+        Migration::new(self.survey.origin, Device::Cpu, steps, chosen, |visitor| arguments.visit(visitor))
     }
 
     /// The copies failed.
@@ -72,25 +80,25 @@ pub(super) struct Unmoved<'c, A, R> {
 
 impl<'c, A: Arguments, R> OnCpu<'c, A, R> {
     /// Copies all tensors to the CPU and reports the fallback; or ends the call.
-    pub(super) fn begin<E: Errors<R>>(
+    pub(super) fn begin<E: Errors<R>, T: Tensors<R>>(
         call: Call,
-        errors: E,
+        returns: Returns<E, T>,
         first: Option<Failure<R>>,
         arguments: &'c mut A,
     ) -> Result<Self, Unmoved<'c, A, R>> {
         let first = match (call.borrowed(), first) {
             (Some(why), Some(Failure { result, fault, .. })) => {
-                return Err(Unmoved { returned: call.refuse(errors, result, &fault, &why), arguments });
+                return Err(Unmoved { returned: call.refuse(returns.errors, result, &fault, &why), arguments });
             }
             (_, first) => first,
         };
-        match call.migrate(arguments) {
+        match call.migrate(arguments, returns.tensors.lets_out()) {
             Ok(migration) => {
                 first.iter().for_each(|first| call.announce(first));
                 let exchange = Some(argument::exchange(arguments, &migration));
                 Ok(Self { call, first, arguments, migration, exchange })
             }
-            Err(error) => Err(Unmoved { returned: call.not_moved(errors, first, &error, arguments), arguments }),
+            Err(error) => Err(Unmoved { returned: call.not_moved(returns.errors, first, &error, arguments), arguments }),
         }
     }
 

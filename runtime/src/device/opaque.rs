@@ -123,6 +123,26 @@ pub(super) fn hides_tensors(ty: &'static str) -> Option<&'static str> {
     (holds(ty) == Holds::Surely).then_some(ty)
 }
 
+/// Whether the name of a type, or of what its `Ok` holds, says that nothing computed from tensors can leave by it.
+pub(super) fn holds_none(ty: &str) -> bool {
+    let value = ty.strip_prefix("core::result::Result<").map_or(ty, first_of);
+    holds(value) == Holds::Never && !torch::names_an_optimizer(value)
+}
+
+/// The first of a list of types.
+fn first_of(list: &str) -> &str {
+    let mut depth = 0_usize;
+    let end = list.find(|letter| {
+        match letter {
+            '<' | '(' | '[' => depth += 1,
+            '>' | ')' | ']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        letter == ',' && depth == 0
+    });
+    end.map_or(list, |end| &list[..end])
+}
+
 /// What the name of a type says: tensors and modules of tch behind something that does not show them, and all that is no type of the
 /// standard library.
 fn holds(ty: &str) -> Holds {
@@ -140,7 +160,7 @@ fn holds(ty: &str) -> Holds {
 
 #[cfg(test)]
 mod tests {
-    use super::{Holds, holds};
+    use super::{Holds, holds, holds_none};
     use std::any::type_name;
     use std::collections::HashMap;
     use tch::nn::{self, Module};
@@ -149,6 +169,20 @@ mod tests {
 
     fn closure<F: Fn()>(_: &F) -> &'static str {
         type_name::<F>()
+    }
+
+    #[test]
+    fn a_number_leaves_no_way_for_what_was_computed_from_tensors() {
+        let none = [type_name::<()>(), type_name::<Result<(f64, Vec<f32>), Box<dyn std::error::Error>>>(), type_name::<Option<bool>>()];
+        none.into_iter().for_each(|name| assert!(holds_none(name), "{name}"));
+        let some = [
+            type_name::<tch::Tensor>(),
+            type_name::<Result<Vec<(f64, tch::Tensor)>, ()>>(),
+            type_name::<Result<nn::Optimizer, tch::TchError>>(),
+            type_name::<Mine>(),
+            type_name::<Box<dyn Fn()>>(),
+        ];
+        some.into_iter().for_each(|name| assert!(!holds_none(name), "{name}"));
     }
 
     #[test]

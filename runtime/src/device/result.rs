@@ -201,6 +201,11 @@ pub trait Tensors<R>: Copy {
     /// Shows them to be replaced.
     fn visit_mut(self, returned: &mut R, visitor: &mut VisitorMut<'_>);
 
+    /// Whether something that was computed from tensors may leave the function by the result.
+    fn lets_out(self) -> bool {
+        !opaque::holds_none(type_name::<R>())
+    }
+
     /// The type's name, where it surely holds tensors and does not show them.
     fn hidden(self) -> Option<&'static str> {
         None

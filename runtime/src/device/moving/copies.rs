@@ -1,5 +1,6 @@
 //! Copies of tensors on another device.
 
+use super::leaf::Leaf;
 use super::stretch::{Member, extent, stretches};
 use crate::device::torch::{self, Device, Layout, Passes, TchError, Tensor};
 
@@ -9,6 +10,8 @@ pub(super) struct Copies {
     pub(super) moved: Vec<Moved>,
     /// How copies of parameters are tied to their originals where an optimizer is at hand.
     tie: Option<Tie>,
+    /// Whether what is lent by `&mut` and under training is copied as a leaf.
+    leaves: bool,
 }
 
 /// How libtorch makes a copy of a parameter that nobody can use once an optimizer has stepped on the original.
@@ -37,6 +40,8 @@ pub(super) struct Moved {
     pub(super) tied: bool,
     /// What the copy was, where a change of it is not counted, or not for itself.
     pub(super) pristine: Option<Tensor>,
+    /// Where the copy is a leaf with a gradient of its own.
+    pub(super) leaf: Option<Leaf>,
 }
 
 /// A single view that shows less than an eighth of the memory it spans is moved alone: its strides are not worth the copy.
@@ -46,17 +51,20 @@ const SMALL: i64 = 4096;
 impl Copies {
     /// None yet.
     pub(super) fn to(target: Device) -> Self {
-        Self { target, moved: Vec::new(), tie: None }
+        Self { target, moved: Vec::new(), tie: None, leaves: false }
     }
 
-    /// Ties what is copied from now on to its originals.
+    /// Copies parameters from now on as [leaves](Leaf), where they are lent by `&mut`.
+    pub(super) fn make_leaves(&mut self) {
+        self.leaves = true;
+    }
+
+    /// Ties what is copied from now on to its originals. A graph that was `begun` before would not survive that tying counts as a change.
     ///
     /// # Errors
     ///
     /// No memory is left.
-    pub(super) fn tie(&mut self, members: &[Member]) -> Result<(), TchError> {
-        // A graph that was begun on the device would not survive that tying counts as a change.
-        let begun = members.iter().any(|member| member.tracked && !member.handle.is_leaf());
+    pub(super) fn tie(&mut self, begun: bool) -> Result<(), TchError> {
         self.tie = Some(Tie { tied: if begun { torch::tied_once } else { torch::tied }, passes: Passes::none(self.target)? });
         Ok(())
     }
@@ -99,6 +107,14 @@ impl Copies {
     fn take_alone(&mut self, member: Member) -> Result<(), TchError> {
         let start = member.layout.as_ref().map_or(0, |layout| layout.offset);
         let original = member.handle.shallow_clone();
+        if self.leaves && member.exclusive && torch::is_trained_leaf(&original) {
+            let (copy, leaf) = Leaf::copy(&original, self.target)?;
+            self.push(original, copy, vec![member], start, false)?;
+            if let Some(moved) = self.moved.last_mut() {
+                moved.leaf = Some(leaf);
+            }
+            return Ok(());
+        }
         let copy = || torch::copy_to(&original, self.target);
         // Also in a call that records none itself: its body may.
         let copy = if member.tracked { torch::with_gradients(copy) } else { copy() }?;
@@ -118,7 +134,20 @@ impl Copies {
         let lies_alike = Layout::of(&copy).as_ref().is_some_and(lies_alike);
         let (version, original_version) = (torch::version(&copy), torch::version(&original));
         let (tied, gradient) = (tie.is_some(), tie.and_then(|_| gradient_of(&original)));
-        self.moved.push(Moved { original, copy, members, start, flat, lies_alike, version, original_version, gradient, tied, pristine });
+        self.moved.push(Moved {
+            original,
+            copy,
+            members,
+            start,
+            flat,
+            lies_alike,
+            version,
+            original_version,
+            gradient,
+            tied,
+            pristine,
+            leaf: None,
+        });
         Ok(())
     }
 
@@ -144,7 +173,8 @@ impl Moved {
     }
 }
 
-fn gradient_of(original: &Tensor) -> Option<(usize, i64)> {
+/// Which gradient a tensor has, and how often that was changed.
+pub(super) fn gradient_of(original: &Tensor) -> Option<(usize, i64)> {
     let gradient = torch::gradient_of(original)?;
     Some((torch::identity(&gradient), torch::version(&gradient)?))
 }

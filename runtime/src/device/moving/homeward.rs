@@ -21,7 +21,7 @@ impl Homeward {
 
     /// Looks at one of them; all are looked at before the first goes.
     pub(super) fn look(&mut self, tensor: &Tensor) {
-        self.seen.push(Member::new(tensor, false));
+        self.seen.push(Member::new(tensor));
     }
 
     /// The tensor at home. Where it needs a gradient, that finds its way back.

@@ -8,6 +8,7 @@ mod copies;
 mod exchange;
 mod home;
 mod homeward;
+mod leaf;
 mod stores;
 mod stretch;
 mod write;
@@ -24,8 +25,21 @@ use stretch::Member;
 use std::cell::{Cell, RefCell};
 
 use super::migrate::{Moves, Seen, Visitor};
-use super::opaque::Holds;
 use super::torch::{self, Device, Layout, TchError, Tensor, VarStore};
+
+/// Who trains the parameters among the arguments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Steps {
+    /// Somebody else, from the gradients that reach the originals.
+    Elsewhere,
+    /// Perhaps the body itself: no optimizer can be reached, and nothing that is computed from the copies outlives it. What is lent by `&mut`
+    /// is then copied as a leaf that has the original's gradient, and what becomes of that is brought home.
+    ByHand,
+    /// An optimizer that arguments may hide: it would change originals meanwhile, which the copies do not follow.
+    Perhaps,
+    /// An optimizer among the arguments, likewise.
+    Inside,
+}
 
 /// All that one fallback has moved.
 pub struct Migration {
@@ -40,14 +54,13 @@ pub struct Migration {
     begun: Cell<bool>,
     /// The stores and their copies.
     twins: RefCell<Vec<Twin>>,
-    /// Whether an optimizer may change originals meanwhile, which the copies do not follow.
-    optimizer: Holds,
+    steps: Steps,
     /// What the body made, on its way to the origin.
     homeward: RefCell<Homeward>,
 }
 
 impl Migration {
-    /// Moves all tensors that `visit` shows and `chosen` takes from `origin` to `target`. `optimizer`: whether one can be reached.
+    /// Moves all tensors that `visit` shows and `chosen` takes from `origin` to `target`.
     ///
     /// # Errors
     ///
@@ -55,12 +68,12 @@ impl Migration {
     pub(crate) fn new(
         origin: Device,
         target: Device,
-        optimizer: Holds,
+        steps: Steps,
         chosen: impl Fn(&Tensor) -> bool,
         visit: impl FnOnce(&mut Visitor<'_>),
     ) -> Result<Self, TchError> {
         let (mut members, mut untouched, mut names_origin): (Vec<Member>, _, _) = (Vec::new(), Vec::new(), false);
-        visit(&mut Visitor::new(&mut |_, seen| {
+        visit(&mut Visitor::new(&mut |whose, seen| {
             names_origin |= matches!(seen, Seen::Device(device) if device == origin);
             let Some((tensor, buffer)) = seen.tensor().filter(|(tensor, _)| tensor.defined()) else { return };
             if !chosen(tensor) {
@@ -68,13 +81,20 @@ impl Migration {
                 return;
             }
             match members.iter_mut().find(|member| member.identity == torch::identity(tensor)) {
-                Some(member) => member.buffer |= buffer,
-                None => members.push(Member::new(tensor, buffer)),
+                Some(member) => {
+                    member.buffer |= buffer;
+                    member.exclusive |= whose.exclusive;
+                }
+                None => members.push(Member { buffer, exclusive: whose.exclusive, ..Member::new(tensor) }),
             }
         }));
         let mut copies = Copies::to(target);
-        if optimizer == Holds::Surely {
-            copies.tie(&members)?;
+        // A graph that was begun before the call ends in the originals.
+        let begun = members.iter().any(|member| member.tracked && !member.handle.is_leaf());
+        match steps {
+            Steps::Inside => copies.tie(begun)?,
+            Steps::ByHand if !begun => copies.make_leaves(),
+            Steps::ByHand | Steps::Elsewhere | Steps::Perhaps => {}
         }
         copies.watch(members)?;
         Ok(Self {
@@ -85,7 +105,7 @@ impl Migration {
             names_origin,
             begun: Cell::new(false),
             twins: RefCell::default(),
-            optimizer,
+            steps,
             homeward: RefCell::new(Homeward::to(origin)),
         })
     }

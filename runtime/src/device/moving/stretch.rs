@@ -10,16 +10,19 @@ pub(super) struct Member {
     /// Whether it needs a gradient.
     pub(super) tracked: bool,
     pub(super) buffer: bool,
+    /// Whether it is lent by `&mut`.
+    pub(super) exclusive: bool,
 }
 
 impl Member {
-    pub(super) fn new(tensor: &Tensor, buffer: bool) -> Self {
+    pub(super) fn new(tensor: &Tensor) -> Self {
         Self {
             handle: tensor.shallow_clone(),
             identity: torch::identity(tensor),
             layout: Layout::of(tensor),
             tracked: tensor.requires_grad(),
-            buffer,
+            buffer: false,
+            exclusive: false,
         }
     }
 

@@ -8,7 +8,7 @@ const FLOAT: (Kind, Device) = (Kind::Float, Device::Cpu);
 
 /// From the CPU to the CPU, every tensor copied.
 fn moved<T: Migrate>(value: &T) -> Migration {
-    let migration = Migration::new(Device::Cpu, Device::Cpu, Holds::Never, |_| true, |visitor| value.visit(visitor));
+    let migration = Migration::new(Device::Cpu, Device::Cpu, Steps::Elsewhere, |_| true, |visitor| value.visit(visitor));
     migration.unwrap()
 }
 

@@ -1,6 +1,7 @@
 //! Changes of the copies into the originals: all of them, or none.
 
-use super::{Holds, Migration, Moved, Twin};
+use super::leaf::Gradient;
+use super::{Migration, Moved, Steps, Twin};
 use crate::device::torch::{self, Device, TchError, Tensor};
 
 /// What comes home, already on the device.
@@ -8,8 +9,14 @@ use crate::device::torch::{self, Device, TchError, Tensor};
 struct Staged {
     /// Values, and those that they replace.
     values: Vec<Value>,
+    /// Parameters, and the gradients that they get.
+    gradients: Vec<(Tensor, Tensor)>,
+    /// Parameters whose gradients are cleared.
+    cleared: Vec<Tensor>,
     /// Tensors that are given other memory, which cannot fail.
     data: Vec<(Tensor, Tensor)>,
+    /// Parameters, and whether they need a gradient from now on.
+    tracking: Vec<(Tensor, bool)>,
 }
 
 struct Value {
@@ -22,7 +29,7 @@ impl Migration {
     /// Whether an optimizer has stepped since the copies were made; or more than once, where the arguments only may hide one: what is
     /// computed after the first step is then not told from what is computed before.
     pub(crate) fn is_outrun(&self) -> bool {
-        let hidden = |moved: &Moved| self.optimizer == Holds::Perhaps && torch::is_trained_leaf(&moved.original) && moved.changes() > 1;
+        let hidden = |moved: &Moved| self.steps == Steps::Perhaps && torch::is_trained_leaf(&moved.original) && moved.changes() > 1;
         self.copies.moved.iter().any(|moved| moved.tied && moved.is_outrun() || hidden(moved))
     }
 
@@ -33,14 +40,19 @@ impl Migration {
     ///
     /// A tensor was changed on both sides, or the device failed. Nothing is written then.
     pub(crate) fn write_back(&self) -> Result<(), TchError> {
-        if self.copies.moved.iter().any(|moved| moved.is_outrun() && moved.changed()) {
+        if self.copies.moved.iter().any(|moved| moved.is_outrun() && moved.changed() || moved.is_gradient_outrun()) {
             return Err(torch::error("a tensor was changed on the device and on the CPU".to_owned()));
         }
         if self.copies.began_again() && self.copies.moved.iter().any(Moved::has_stepped_uncounted) {
             return Err(torch::error("gradients were computed again, after a step perhaps".to_owned()));
         }
-        if self.optimizer == Holds::Perhaps && self.is_outrun() {
+        if self.steps == Steps::Perhaps && self.is_outrun() {
             return Err(torch::error("a parameter was changed on the device more than once".to_owned()));
+        }
+        if self.is_begun() && self.copies.moved.iter().any(|moved| moved.leaf.is_some()) {
+            let why =
+                "what stands in an argument was computed from parameters on the CPU, and sends them its gradients there: return it instead";
+            return Err(torch::error(why.to_owned()));
         }
         if self.is_begun() && self.twins.borrow().iter().any(|twin| !twin.made().is_empty()) {
             return Err(torch::error("the result needs gradients of variables that the body made: make them before the call".to_owned()));
@@ -53,6 +65,7 @@ impl Migration {
     fn stage(&self) -> Result<Staged, TchError> {
         let mut staged = Staged::default();
         self.copies.moved.iter().filter(|moved| moved.changed()).try_for_each(|moved| staged.take(moved, self.origin))?;
+        self.copies.moved.iter().try_for_each(|moved| staged.take_gradient(moved, self.origin))?;
         for twin in self.twins.borrow().iter() {
             twin.made().iter().filter(|made| made.device() == self.target).try_for_each(|made| staged.arrive(made, twin.device()))?;
         }
@@ -87,6 +100,25 @@ impl Staged {
         Ok(())
     }
 
+    fn take_gradient(&mut self, moved: &Moved, origin: Device) -> Result<(), TchError> {
+        let Some(leaf) = &moved.leaf else { return Ok(()) };
+        let home = |gradient: &Tensor| torch::copy_to(&gradient.f_detach()?, origin);
+        let original = moved.original.shallow_clone();
+        match leaf.gradient(&moved.original, &moved.copy) {
+            Gradient::Same => {}
+            Gradient::Written { handle, by } => {
+                let old = torch::duplicate(&handle)?;
+                self.values.push(Value { original: handle, new: home(&by)?, old });
+            }
+            Gradient::Given(by) => self.gradients.push((original, home(&by)?)),
+            Gradient::Cleared => self.cleared.push(original),
+        }
+        if torch::requires_grad(&moved.copy) != torch::requires_grad(&moved.original) {
+            self.tracking.push((moved.original.shallow_clone(), torch::requires_grad(&moved.copy)));
+        }
+        Ok(())
+    }
+
     fn arrive(&mut self, made: &Tensor, device: Device) -> Result<(), TchError> {
         for part in [Some(made.shallow_clone()), torch::gradient_of(made)].into_iter().flatten() {
             let data = torch::to_device(&part.f_detach()?, device)?;
@@ -98,12 +130,31 @@ impl Staged {
     fn apply(self) -> Result<(), TchError> {
         for (at, value) in self.values.iter().enumerate() {
             if let Err(error) = torch::overwrite(&value.original, &value.new) {
-                // What was written is taken back. This one may be half written.
-                self.values[..=at].iter().for_each(|value| _ = torch::overwrite(&value.original, &value.old));
+                // This one may be half written.
+                self.take_back(at + 1, 0);
                 return Err(error);
             }
         }
+        for (at, (parameter, gradient)) in self.gradients.iter().enumerate() {
+            if let Err(error) = torch::give_gradient(parameter, gradient) {
+                self.take_back(self.values.len(), at + 1);
+                return Err(error);
+            }
+        }
+        if !self.cleared.is_empty() {
+            torch::clear_gradients(&self.cleared)?;
+        }
+        self.tracking.iter().for_each(|(parameter, tracked)| _ = parameter.set_requires_grad(*tracked));
         self.data.into_iter().try_for_each(|(mut tensor, data)| tensor.f_set_data(&data))
+    }
+
+    /// Takes back what was written, so many of each.
+    fn take_back(&self, values: usize, gradients: usize) {
+        self.values[..values].iter().for_each(|value| _ = torch::overwrite(&value.original, &value.old));
+        let given: Vec<Tensor> = self.gradients[..gradients].iter().map(|(parameter, _)| parameter.shallow_clone()).collect();
+        if !given.is_empty() {
+            let _ = torch::clear_gradients(&given);
+        }
     }
 }
 
@@ -117,6 +168,11 @@ impl Moved {
     fn is_outrun(&self) -> bool {
         let counted = self.changes() != 0;
         if self.tied { torch::to_device(&self.original, self.copy.device()).map_or(counted, |now| self.differs(&now)) } else { counted }
+    }
+
+    /// Whether the gradient of the original was changed since the copy was made, which has one of its own.
+    fn is_gradient_outrun(&self) -> bool {
+        self.leaf.as_ref().is_some_and(|leaf| leaf.is_outrun(&self.original))
     }
 
     /// Whether the original was changed by what counts no change, so that libtorch has let the copy be used after it.
