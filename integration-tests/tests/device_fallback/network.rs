@@ -1,6 +1,8 @@
 //! A network under training: gradients and steps of an optimizer.
 
+use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
 
 use backstop::{Migrate, safe_mps_op};
 use sim_mps::{Orders, text};
@@ -246,10 +248,40 @@ fn steps_by_hand_are_those_of_the_cpu_gradients_included() {
     assert_eq!(run(Device::Mps, true), run(Device::Cpu, false));
 }
 
-/// Nothing of what it computes may be left on the CPU, since `()` shows nothing.
+#[safe_mps_op]
+fn fitted(store: &mut VarStore, x: &Tensor, by_sgd: bool) -> Result<f64, TchError> {
+    let _ = x.f_abs()?;
+    let (adam, sgd) = (nn::Adam::default().build(store, 0.1)?, nn::Sgd::default().build(store, 0.1)?);
+    let mut optimizer = if by_sgd { sgd } else { adam };
+    let variables = store.variables();
+    for _ in 0..3 {
+        optimizer.backward_step(&x.f_linear(&variables["a.weight"], Some(&variables["a.bias"]))?.f_square()?.f_mean(Kind::Float)?);
+    }
+    variables["a.bias"].f_sum(Kind::Float)?.f_double_value(&[])
+}
+
+#[test]
+fn an_optimizer_that_the_body_makes_trains_on_the_cpu_as_there() {
+    let Ok(orders) = Orders::take() else { return };
+    for by_sgd in [true, false] {
+        let [cpu, device] = [Device::Cpu, Device::Mps].map(|device| {
+            orders.reset();
+            tch::manual_seed(4);
+            let mut store = VarStore::new(Device::Cpu);
+            let net = nn::linear(store.root() / "a", 3, 2, Default::default());
+            store.set_device(device);
+            orders.unimplemented("aten::abs").unwrap();
+            let sum = fitted(&mut store, &Tensor::ones([4, 3], (Kind::Float, device)), by_sgd).unwrap();
+            (sum, values(&net.ws), values(&net.ws.grad()))
+        });
+        assert_eq!(device, cpu);
+    }
+}
+
+/// A parameter that becomes a part of its own graph.
 #[safe_mps_op(snapshot)]
-fn remembered(w: &mut Tensor, last: &mut Tensor, x: &Tensor) -> Result<(), TchError> {
-    *last = w.f_mul(&x.f_abs()?)?;
+fn grown(w: &mut Tensor, x: &Tensor) -> Result<(), TchError> {
+    *w = w.f_mul(&x.f_abs()?)?;
     Ok(())
 }
 
@@ -265,14 +297,92 @@ fn stepped_with_its_loss(w: &mut Tensor, x: &Tensor) -> Result<Tensor, TchError>
 fn what_a_step_by_hand_cannot_do_on_copies_is_told_and_undone() {
     let Ok(orders) = Orders::take() else { return };
     let on_mps = || Tensor::ones([2], (Kind::Float, Device::Mps));
-    let (mut w, mut last) = (on_mps().set_requires_grad(true), on_mps());
+    let mut w = on_mps().set_requires_grad(true);
     orders.unimplemented("aten::abs").unwrap();
     let text = stepped_with_its_loss(&mut w, &on_mps()).unwrap_err().to_string();
     assert!(text.contains("a copy of a parameter shows no gradient"), "{text}");
     assert!(!w.grad().defined() && values(&w) == [1.0, 1.0], "as before the call");
-    let text = remembered(&mut w, &mut last, &on_mps()).unwrap_err().to_string();
+    let text = grown(&mut w, &on_mps()).unwrap_err().to_string();
     assert!(text.contains("what stands in an argument was computed from parameters on the CPU"), "{text}");
-    assert!(last.device() == Device::Mps && values(&last) == [1.0, 1.0], "as before the call");
+    assert!(w.is_leaf() && w.device() == Device::Mps && values(&w) == [1.0, 1.0], "as before the call");
+}
+
+#[derive(Migrate)]
+struct Agent {
+    net: nn::Linear,
+    scores: Vec<Tensor>,
+}
+
+/// As in a rollout whose scores are trained on when the episode is over.
+#[safe_mps_op]
+fn acted(agent: &mut Agent, last: &mut Tensor, tape: &RefCell<Vec<Tensor>>, x: &Tensor) -> i64 {
+    let score = agent.net.forward(x).abs().sum(Kind::Float);
+    *last = score.shallow_clone();
+    tape.borrow_mut().push(score.shallow_clone());
+    agent.scores.push(score);
+    0
+}
+
+#[safe_mps_op]
+fn taped(net: &mut nn::Linear, tape: &RefCell<Vec<Tensor>>, x: &Tensor) -> i64 {
+    tape.borrow_mut().push(net.forward(x).abs().sum(Kind::Float));
+    0
+}
+
+#[safe_mps_op]
+fn kept_beside(net: &mut nn::Linear, last: &mut Tensor, x: &Tensor) -> i64 {
+    *last = net.forward(x).abs().sum(Kind::Float);
+    0
+}
+
+#[test]
+fn a_graph_that_is_left_in_an_argument_sends_its_gradients_to_the_parameters() {
+    let Ok(orders) = Orders::take() else { return };
+    let store = VarStore::new(Device::Mps);
+    let net = nn::linear(store.root() / "a", 3, 2, Default::default());
+    let x = Tensor::ones([4, 3], (Kind::Float, Device::Mps));
+    let (mut agent, mut last, tape) = (Agent { net, scores: Vec::new() }, x.shallow_clone(), RefCell::new(Vec::new()));
+    let reaches = |graph: &Tensor| {
+        let mut weights = store.variables()["a.weight"].shallow_clone();
+        graph.backward();
+        let reached = weights.grad().defined() && values(&weights.grad()).iter().any(|value| *value != 0.0);
+        weights.zero_grad();
+        reached
+    };
+    for _ in 0..2 {
+        orders.unimplemented("aten::abs").unwrap();
+        acted(&mut agent, &mut last, &tape, &x);
+        orders.reset();
+        assert!(reaches(agent.scores.last().unwrap()));
+        orders.unimplemented("aten::abs").unwrap();
+        taped(&mut agent.net, &tape, &x);
+        kept_beside(&mut agent.net, &mut last, &x);
+        orders.reset();
+        assert!(reaches(tape.borrow().last().unwrap()) && reaches(&last));
+    }
+}
+
+/// A network that others hold too.
+#[derive(Migrate)]
+struct Sharer {
+    net: Rc<nn::Linear>,
+}
+
+#[safe_mps_op]
+fn scored(sharer: &mut Sharer, x: &Tensor) -> Result<Tensor, TchError> {
+    let x = x.f_abs()?;
+    x.f_matmul(&sharer.net.ws.f_tr()?)
+}
+
+#[test]
+fn what_is_lent_exclusively_and_shared_all_the_same_is_named() {
+    let Ok(orders) = Orders::take() else { return };
+    let store = VarStore::new(Device::Mps);
+    let net = Rc::new(nn::linear(store.root() / "a", 3, 2, Default::default()));
+    orders.unimplemented("aten::abs").unwrap();
+    let x = Tensor::ones([4, 3], (Kind::Float, Device::Mps));
+    let text = scored(&mut Sharer { net: Rc::clone(&net) }, &x).unwrap_err().to_string();
+    assert!(text.contains("`sharer` holds tensors behind an `Rc` or `Arc` that is held elsewhere too"), "{text}");
 }
 
 #[safe_mps_op]

@@ -150,3 +150,20 @@ fn what_a_body_records_in_a_call_that_records_nothing_reaches_the_parameters_too
     loss.backward();
     assert_eq!(values(&w.grad()), [3.0, 4.0]);
 }
+
+#[safe_mps_op]
+fn looked_at(x: &Tensor) -> Result<f64, TchError> {
+    x.f_abs()?.f_nan_to_num(0.0, None::<f64>, None::<f64>)?.f_sum(Kind::Float)?.f_double_value(&[])
+}
+
+#[test]
+fn a_series_with_gaps_that_is_only_read_is_not_written() {
+    let Ok(orders) = Orders::take() else { return };
+    let (w, x) = (on_mps(&[1.0, 2.0]).set_requires_grad(true), on_mps(&[f32::NAN, -3.0]));
+    let begun = (&w * &x).sum(Kind::Float);
+    orders.unimplemented("aten::abs").unwrap();
+    assert_eq!(looked_at(&x).unwrap(), 3.0);
+    orders.reset();
+    begun.backward();
+    assert_eq!(values(&w.grad())[1], -3.0);
+}

@@ -24,7 +24,7 @@ impl Call {
     fn migrate<A: Arguments>(&self, arguments: &A, lets_out: bool) -> Result<Migration, TchError> {
         let chosen = |tensor: &Tensor| torch::accelerator(tensor).is_some();
         let steps = match opaque::optimizer(arguments) {
-            Holds::Never if !lets_out => Steps::ByHand,
+            Holds::Never if !lets_out && opaque::keep_nothing(arguments) => Steps::ByHand,
             Holds::Never => Steps::Elsewhere,
             Holds::Perhaps => Steps::Perhaps,
             Holds::Surely => Steps::Inside,
@@ -220,9 +220,23 @@ impl<'c, A: Arguments, R> OnCpu<'c, A, R> {
 
     /// What mixed devices in the attempt on the CPU say about the arguments.
     fn left_behind(&self) -> String {
-        opaque::remedy(self.call.names, self.arguments).unwrap_or_else(|| {
+        opaque::remedy(self.call.names, self.arguments).or_else(|| self.shared()).unwrap_or_else(|| {
             "a tensor that the body uses was left on the device: derive `backstop::Migrate` for the argument that holds it".to_owned()
         })
+    }
+
+    /// Which argument could not be lent copies, because others hold its tensors too.
+    fn shared(&self) -> Option<String> {
+        let mut shared = None;
+        self.arguments.visit(&mut Visitor::new(&mut |whose, seen| {
+            if whose.exclusive && seen.device() != Device::Cpu {
+                shared = shared.or(Some(whose.argument));
+            }
+        }));
+        let name = self.call.names.get(shared? as usize).unwrap_or(&"an argument");
+        Some(format!(
+            "`{name}` holds tensors behind an `Rc` or `Arc` that is held elsewhere too, and lent by `&mut` it cannot change for a call: lend it by `&`"
+        ))
     }
 
     /// Undoes everything, as far as that can be: the function around this one is told of the rest.

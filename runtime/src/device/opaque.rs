@@ -123,6 +123,15 @@ pub(super) fn hides_tensors(ty: &'static str) -> Option<&'static str> {
     (holds(ty) == Holds::Surely).then_some(ty)
 }
 
+/// Whether nothing that is computed from the arguments can be kept in one of them, but in the place of a tensor: they are tensors, layers and
+/// stores of tch, and what holds none.
+pub(super) fn keep_nothing<A: Arguments>(arguments: &A) -> bool {
+    let mut kept = false;
+    arguments.opaque(&mut |_, ty| kept |= holds(ty) != Holds::Never || torch::names_an_optimizer(ty));
+    arguments.shown(&mut |ty| kept |= !torch::is_named(ty) && holds(ty) != Holds::Never);
+    !kept
+}
+
 /// Whether the name of a type, or of what its `Ok` holds, says that nothing computed from tensors can leave by it.
 pub(super) fn holds_none(ty: &str) -> bool {
     let value = ty.strip_prefix("core::result::Result<").map_or(ty, first_of);

@@ -39,6 +39,10 @@ impl<V: Copy, H: Argument> Argument for Kept<V, H> {
         self.held.visit(visitor);
     }
 
+    fn shown(&self) -> Option<&'static str> {
+        self.held.shown()
+    }
+
     fn is_bound(&self) -> bool {
         let mut on_device = false;
         self.held.visit(&mut Visitor::new(&mut |_, seen| on_device |= seen.device() != Device::Cpu));
@@ -75,6 +79,10 @@ impl<H: Give> Argument for Once<H> {
 
     fn visit(&self, visitor: &mut Visitor<'_>) {
         self.0.iter().for_each(|held| held.visit(visitor));
+    }
+
+    fn shown(&self) -> Option<&'static str> {
+        self.0.as_ref().and_then(Argument::shown)
     }
 
     fn is_bound(&self) -> bool {

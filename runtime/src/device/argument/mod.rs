@@ -62,6 +62,11 @@ pub trait Argument: for<'x> LendAt<'x> {
         None
     }
 
+    /// The type's name, where it is one with tensors.
+    fn shown(&self) -> Option<&'static str> {
+        None
+    }
+
     /// The copy; what [`visit_mut`](Self::visit_mut) shows was exchanged before.
     fn lend_copy<'x>(&'x mut self, copy: &'x mut Self::Copy, migration: &Migration) -> Lent<'x, Self>;
 }
@@ -88,6 +93,9 @@ pub trait Arguments: for<'x> LendAt<'x> {
 
     /// Shows the numbers and types of those that [may hide tensors](Argument::opaque).
     fn opaque(&self, each: &mut dyn FnMut(usize, &'static str));
+
+    /// Shows the types of those that have tensors.
+    fn shown(&self, each: &mut dyn FnMut(&'static str));
 
     /// The copies.
     fn lend_copies<'x>(&'x mut self, copies: &'x mut Self::Copies, migration: &Migration) -> Lent<'x, Self>;
@@ -152,6 +160,10 @@ macro_rules! arguments {
 
             fn opaque(&self, each: &mut dyn FnMut(usize, &'static str)) {
                 $(self.$index.opaque().into_iter().for_each(|name| each($index, name));)*
+            }
+
+            fn shown(&self, each: &mut dyn FnMut(&'static str)) {
+                $(self.$index.shown().into_iter().for_each(|name| each(name));)*
             }
 
             fn lend_copies<'x>(&'x mut self, copies: &'x mut Self::Copies, migration: &Migration) -> Lent<'x, Self> {

@@ -1,5 +1,7 @@
 //! Arguments that hold tensors.
 
+use std::any::type_name;
+
 use super::{Argument, GIVEN, LendAt, Lent};
 use crate::device::migrate::{Migrate, Moves, Rebuild, Visitor, VisitorMut};
 use crate::device::moving::Migration;
@@ -21,6 +23,10 @@ impl<T: Rebuild> Argument for Shared<'_, T> {
     #[inline]
     fn visit(&self, visitor: &mut Visitor<'_>) {
         self.0.visit(visitor);
+    }
+
+    fn shown(&self) -> Option<&'static str> {
+        Some(type_name::<T>())
     }
 
     fn lend_copy<'x>(&'x mut self, copy: &'x mut Self::Copy, migration: &Migration) -> Lent<'x, Self> {
@@ -50,6 +56,10 @@ impl<T: Migrate> Argument for Exclusive<'_, T> {
         self.0.visit_mut(visitor);
     }
 
+    fn shown(&self) -> Option<&'static str> {
+        Some(type_name::<T>())
+    }
+
     fn lend_copy<'x>(&'x mut self, (): &'x mut (), _: &Migration) -> Lent<'x, Self> {
         self.0
     }
@@ -71,6 +81,10 @@ impl<T: Rebuild> Argument for Slice<'_, T> {
 
     fn visit(&self, visitor: &mut Visitor<'_>) {
         self.0.iter().for_each(|value| value.visit(visitor));
+    }
+
+    fn shown(&self) -> Option<&'static str> {
+        Some(type_name::<T>())
     }
 
     fn lend_copy<'x>(&'x mut self, copy: &'x mut Self::Copy, migration: &Migration) -> Lent<'x, Self> {
@@ -99,6 +113,10 @@ impl<T: Migrate> Argument for SliceMut<'_, T> {
 
     fn visit_mut(&mut self, visitor: &mut VisitorMut<'_>) {
         self.0.iter_mut().for_each(|value| value.visit_mut(visitor));
+    }
+
+    fn shown(&self) -> Option<&'static str> {
+        Some(type_name::<T>())
     }
 
     fn lend_copy<'x>(&'x mut self, (): &'x mut (), _: &Migration) -> Lent<'x, Self> {
@@ -143,6 +161,10 @@ impl<T: Rebuild> Argument for RefSlice<'_, '_, T> {
         self.0.iter().for_each(|value| value.visit(visitor));
     }
 
+    fn shown(&self) -> Option<&'static str> {
+        Some(type_name::<T>())
+    }
+
     fn lend_copy<'x>(&'x mut self, copy: &'x mut Self::Copy, migration: &Migration) -> Lent<'x, Self> {
         copy.values = migration.rebuild(|moves| self.0.iter().map(|value| value.rebuild(moves)).collect());
         copy.addresses = copy.values.iter().map(|value| Address(value.into())).collect();
@@ -168,6 +190,10 @@ impl<T: Rebuild> Argument for OptionalRef<'_, T> {
 
     fn visit(&self, visitor: &mut Visitor<'_>) {
         self.0.iter().for_each(|value| value.visit(visitor));
+    }
+
+    fn shown(&self) -> Option<&'static str> {
+        Some(type_name::<T>())
     }
 
     fn lend_copy<'x>(&'x mut self, copy: &'x mut Self::Copy, migration: &Migration) -> Lent<'x, Self> {
@@ -196,6 +222,10 @@ impl<T: Migrate> Argument for OptionalMut<'_, T> {
 
     fn visit_mut(&mut self, visitor: &mut VisitorMut<'_>) {
         self.0.iter_mut().for_each(|value| value.visit_mut(visitor));
+    }
+
+    fn shown(&self) -> Option<&'static str> {
+        Some(type_name::<T>())
     }
 
     fn lend_copy<'x>(&'x mut self, (): &'x mut (), _: &Migration) -> Lent<'x, Self> {
@@ -229,6 +259,10 @@ impl<T: Rebuild> Argument for Owned<T> {
 
     fn visit(&self, visitor: &mut Visitor<'_>) {
         self.0.iter().for_each(|value| value.visit(visitor));
+    }
+
+    fn shown(&self) -> Option<&'static str> {
+        Some(type_name::<T>())
     }
 
     fn lend_copy<'x>(&'x mut self, (): &'x mut (), migration: &Migration) -> T {

@@ -15,10 +15,7 @@ pub(super) struct Copies {
 }
 
 /// How libtorch makes a copy of a parameter that nobody can use once an optimizer has stepped on the original.
-struct Tie {
-    tied: fn(&Tensor, &Tensor, &Passes) -> Result<Tensor, TchError>,
-    passes: Passes,
-}
+type Tie = fn(&Tensor, &Tensor, &Passes) -> Result<Tensor, TchError>;
 
 /// One moved tensor, or one stretch of memory that several tensors share.
 pub(super) struct Moved {
@@ -36,8 +33,8 @@ pub(super) struct Moved {
     pub(super) original_version: Option<i64>,
     /// Which gradient the original had then, and how often that was changed.
     gradient: Option<(usize, i64)>,
-    /// Whether the copy is tied to the original, so that a change of either counts for both.
-    pub(super) tied: bool,
+    /// How often gradients were computed through the copy, where it is tied to the original, so that a change of either counts for both.
+    tied: Option<Passes>,
     /// What the copy was, where a change of it is not counted, or not for itself.
     pub(super) pristine: Option<Tensor>,
     /// Where the copy is a leaf with a gradient of its own.
@@ -60,19 +57,8 @@ impl Copies {
     }
 
     /// Ties what is copied from now on to its originals. A graph that was `begun` before would not survive that tying counts as a change.
-    ///
-    /// # Errors
-    ///
-    /// No memory is left.
-    pub(super) fn tie(&mut self, begun: bool) -> Result<(), TchError> {
-        self.tie = Some(Tie { tied: if begun { torch::tied_once } else { torch::tied }, passes: Passes::none(self.target)? });
-        Ok(())
-    }
-
-    /// Whether gradients were computed through tied copies, thrown away, and computed again.
-    pub(super) fn began_again(&self) -> bool {
-        let passes = self.tie.as_ref().map_or(0, |tie| tie.passes.number());
-        passes > 1 && self.moved.iter().all(|moved| moved.accumulated() < passes)
+    pub(super) fn tie(&mut self, begun: bool) {
+        self.tie = Some(if begun { torch::tied_once } else { torch::tied });
     }
 
     /// Copies all of them, and what they were where a change of them is not counted.
@@ -83,7 +69,8 @@ impl Copies {
     pub(super) fn watch(&mut self, members: Vec<Member>) -> Result<(), TchError> {
         groups(members).into_iter().try_for_each(|group| self.take(group))?;
         let unwatched = self.moved.iter_mut().filter(|moved| moved.pristine.is_none());
-        let mut uncounted = unwatched.filter(|moved| moved.members.iter().any(Member::may_change_uncounted));
+        let may_change = |moved: &Moved| moved.leaf.is_some() || moved.members.iter().any(Member::may_change_uncounted);
+        let mut uncounted = unwatched.filter(|moved| may_change(moved));
         uncounted.try_for_each(|moved| torch::duplicate(&moved.copy).map(|copy| moved.pristine = Some(copy)))
     }
 
@@ -122,18 +109,20 @@ impl Copies {
     }
 
     fn push(&mut self, original: Tensor, copy: Tensor, members: Vec<Member>, start: i64, flat: bool) -> Result<(), TchError> {
-        let tie = self.tie.as_ref().filter(|_| torch::is_trained_leaf(&original) && torch::requires_grad(&copy));
-        let (copy, pristine) = match tie {
-            Some(Tie { tied, passes }) => {
-                torch::with_gradients(|| Ok::<_, TchError>((tied(&copy, &original, passes)?, Some(copy.f_detach()?))))?
+        let tie = self.tie.filter(|_| torch::is_trained_leaf(&original) && torch::requires_grad(&copy));
+        let (copy, pristine, tied) = match tie {
+            Some(tie) => {
+                let passes = Passes::none(self.target)?;
+                let tied = torch::with_gradients(|| tie(&copy, &original, &passes))?;
+                (tied, Some(copy.f_detach()?), Some(passes))
             }
-            None => (copy, None),
+            None => (copy, None, None),
         };
         let lies_alike =
             |of: &Layout| flat || members.iter().all(|member| member.layout.as_ref().is_some_and(|own| own.stride == of.stride));
         let lies_alike = Layout::of(&copy).as_ref().is_some_and(lies_alike);
         let (version, original_version) = (torch::version(&copy), torch::version(&original));
-        let (tied, gradient) = (tie.is_some(), tie.and_then(|_| gradient_of(&original)));
+        let gradient = tie.and_then(|_| gradient_of(&original));
         self.moved.push(Moved {
             original,
             copy,
@@ -164,6 +153,16 @@ impl Copies {
 }
 
 impl Moved {
+    /// Whether the copy is tied to the original.
+    pub(super) fn is_tied(&self) -> bool {
+        self.tied.is_some()
+    }
+
+    /// Whether gradients were computed through the copy, thrown away, and computed again.
+    pub(super) fn began_again(&self) -> bool {
+        self.tied.as_ref().map(Passes::number).is_some_and(|passes| passes > 1 && passes > self.accumulated())
+    }
+
     /// How many gradients are in that of the original by now.
     fn accumulated(&self) -> i64 {
         gradient_of(&self.original).map_or(0, |(identity, changes)| match self.gradient {

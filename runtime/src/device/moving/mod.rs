@@ -92,8 +92,8 @@ impl Migration {
         // A graph that was begun before the call ends in the originals.
         let begun = members.iter().any(|member| member.tracked && !member.handle.is_leaf());
         match steps {
-            Steps::Inside => copies.tie(begun)?,
-            Steps::ByHand if !begun => copies.make_leaves(),
+            Steps::Inside => copies.tie(begun),
+            Steps::ByHand if !begun && members.iter().all(Member::keeps_nothing) => copies.make_leaves(),
             Steps::ByHand | Steps::Elsewhere | Steps::Perhaps => {}
         }
         copies.watch(members)?;

@@ -31,6 +31,11 @@ impl Member {
         !self.tracked && self.layout.is_some()
     }
 
+    /// Whether a body is not expected to put what it computed there.
+    pub(super) fn keeps_nothing(&self) -> bool {
+        !self.exclusive || self.buffer || torch::is_trained_leaf(&self.handle)
+    }
+
     /// Running statistics change without being counted; they are lists of numbers that need no gradient.
     pub(super) fn may_change_uncounted(&self) -> bool {
         self.buffer || (!self.tracked && self.handle.dim() == 1 && self.handle.is_floating_point())

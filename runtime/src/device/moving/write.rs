@@ -30,7 +30,7 @@ impl Migration {
     /// computed after the first step is then not told from what is computed before.
     pub(crate) fn is_outrun(&self) -> bool {
         let hidden = |moved: &Moved| self.steps == Steps::Perhaps && torch::is_trained_leaf(&moved.original) && moved.changes() > 1;
-        self.copies.moved.iter().any(|moved| moved.tied && moved.is_outrun() || hidden(moved))
+        self.copies.moved.iter().any(|moved| moved.is_tied() && moved.is_outrun() || hidden(moved))
     }
 
     /// Copies every change of the copies into the originals, which keep identity, device and place in graphs, and takes what the body made
@@ -43,11 +43,12 @@ impl Migration {
         if self.copies.moved.iter().any(|moved| moved.is_outrun() && moved.changed() || moved.is_gradient_outrun()) {
             return Err(torch::error("a tensor was changed on the device and on the CPU".to_owned()));
         }
-        if self.copies.began_again() && self.copies.moved.iter().any(Moved::has_stepped_uncounted) {
+        if self.copies.moved.iter().any(|moved| moved.began_again() && moved.has_stepped_uncounted()) {
             return Err(torch::error("gradients were computed again, after a step perhaps".to_owned()));
         }
         if self.steps == Steps::Perhaps && self.is_outrun() {
-            return Err(torch::error("a parameter was changed on the device more than once".to_owned()));
+            let why = "a parameter was changed on the device more than once, which AdamW does in one step: pass the optimizer itself";
+            return Err(torch::error(why.to_owned()));
         }
         if self.is_begun() && self.copies.moved.iter().any(|moved| moved.leaf.is_some()) {
             let why =
@@ -167,7 +168,11 @@ impl Moved {
     /// Whether the original was changed since the copy was made. A tie counts as a change; a step of libtorch's SGD does not.
     fn is_outrun(&self) -> bool {
         let counted = self.changes() != 0;
-        if self.tied { torch::to_device(&self.original, self.copy.device()).map_or(counted, |now| self.differs(&now)) } else { counted }
+        if self.is_tied() {
+            torch::to_device(&self.original, self.copy.device()).map_or(counted, |now| self.differs(&now))
+        } else {
+            counted
+        }
     }
 
     /// Whether the gradient of the original was changed since the copy was made, which has one of its own.
@@ -177,12 +182,12 @@ impl Moved {
 
     /// Whether the original was changed by what counts no change, so that libtorch has let the copy be used after it.
     fn has_stepped_uncounted(&self) -> bool {
-        self.tied && self.changes() == 0 && self.is_outrun()
+        self.is_tied() && self.changes() == 0 && self.is_outrun()
     }
 
     /// Whether the copy was changed.
     fn changed(&self) -> bool {
-        let counted = !self.tied && torch::version(&self.copy) != self.version;
+        let counted = !self.is_tied() && torch::version(&self.copy) != self.version;
         counted || self.differs(&self.copy)
     }
 

@@ -82,9 +82,10 @@ pub(crate) fn put_back(target: &Tensor, before: &Tensor) -> Result<(), TchError>
     overwrite(&target, &before)
 }
 
-/// Whether two tensors hold the same values. NaN differs from everything, which errs on the side of writing.
+/// Whether two tensors hold the same values; NaN is a value too, as in a series with gaps.
 pub(crate) fn same_values(one: &Tensor, other: &Tensor) -> Result<bool, TchError> {
-    one.f_equal(other)
+    let may_be_nan = || one.size() == other.size() && one.is_floating_point() && one.f_kind().ok() == other.f_kind().ok();
+    Ok(one.f_equal(other)? || may_be_nan() && one.f_allclose(other, 0.0, 0.0, true)?)
 }
 
 /// Whether a tensor has other values than this copy. What is written without being counted, as running statistics are, and what is written
