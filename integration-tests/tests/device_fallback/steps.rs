@@ -237,21 +237,45 @@ fn by_a_trainer(net: &nn::Linear, trainer: &mut Trainer, x: &Tensor, steps: i64)
 #[test]
 fn steps_of_an_optimizer_that_is_hidden_are_refused_where_there_may_be_more_than_one() {
     let Ok(orders) = Orders::take() else { return };
-    let run = |device: Device, steps: i64| {
-        orders.reset();
-        let Learner { store, net, optimizer, x } = Learner::with(device, nn::Adam::default());
-        orders.unimplemented("aten::abs").unwrap();
-        let ended = catch_unwind(AssertUnwindSafe(|| by_a_trainer(&net, &mut Trainer(optimizer), &x, steps)));
-        (ended.unwrap().map_err(|error| error.to_string()), store.trainable_variables().iter().map(values).collect::<Vec<_>>())
-    };
-    let (on_cpu, once, twice) = (run(Device::Cpu, 1), run(Device::Mps, 1), run(Device::Mps, 2));
-    assert!(on_cpu.0.is_ok() && once.0.is_ok() && once.1 == on_cpu.1);
-    let text = twice.0.unwrap_err();
-    assert!(
-        text.contains("a parameter was changed on the device more than once, which AdamW does in one step: pass the optimizer itself"),
-        "{text}"
-    );
-    assert_eq!(twice.1, run(Device::Cpu, 0).1, "the weights are as before");
+    let counted = "a parameter was changed on the device more than once, which AdamW does in one step: pass the optimizer itself";
+    let uncounted = "gradients were computed again, after a step perhaps; an optimizer has stepped on the device";
+    for (by_sgd, refusal) in [(false, counted), (true, uncounted)] {
+        let run = |device: Device, steps: i64| {
+            orders.reset();
+            let learner = || if by_sgd { Learner::with(device, sgd(0.9)) } else { Learner::with(device, nn::Adam::default()) };
+            let Learner { store, net, optimizer, x } = learner();
+            orders.unimplemented("aten::abs").unwrap();
+            let ended = catch_unwind(AssertUnwindSafe(|| by_a_trainer(&net, &mut Trainer(optimizer), &x, steps)));
+            (ended.unwrap().map_err(|error| error.to_string()), store.trainable_variables().iter().map(values).collect::<Vec<_>>())
+        };
+        let (on_cpu, once, twice) = (run(Device::Cpu, 1), run(Device::Mps, 1), run(Device::Mps, 2));
+        assert!(on_cpu.0.is_ok() && once.0.is_ok() && once.1 == on_cpu.1);
+        let text = twice.0.unwrap_err();
+        assert!(text.contains(refusal), "{text}");
+        assert_eq!(twice.1, run(Device::Cpu, 0).1, "the weights are as before");
+    }
+}
+
+#[safe_mps_op]
+fn stepped_by_a_trainer(net: &nn::Linear, trainer: &mut Trainer, x: &Tensor) -> Result<Tensor, TchError> {
+    trainer.0.step();
+    net.forward(x).f_abs()
+}
+
+#[test]
+fn a_step_of_an_optimizer_that_is_hidden_and_counts_no_change_is_not_taken_again() {
+    let Ok(orders) = Orders::take() else { return };
+    let [mut stepped, faulty] = [(); 2].map(|()| {
+        let learner = Learner::with(Device::Mps, sgd(0.0));
+        learner.net.forward(&learner.x).sum(Kind::Float).backward();
+        learner
+    });
+    stepped.optimizer.step();
+    orders.unimplemented("aten::abs").unwrap();
+    let Learner { store, net, optimizer, x } = faulty;
+    let text = stepped_by_a_trainer(&net, &mut Trainer(optimizer), &x).unwrap_err().to_string();
+    assert!(text.contains("an optimizer may have stepped before the fault"), "{text}");
+    assert_eq!(store.trainable_variables().iter().map(values).collect::<Vec<_>>(), stepped.weights(), "once");
 }
 
 #[safe_mps_op]

@@ -61,19 +61,29 @@ impl Call {
         }
         self.bound = arguments.bound();
         if self.bound.is_none() && (special.is_some_and(|policy| policy.cpu) || self.is_routed(arguments)) {
+            self.copy(arguments);
             return Begun::Cpu(None);
         }
         if special.is_some_and(|policy| policy.preflight)
             && let Some(fault) = self.foreseen(arguments)
         {
+            self.copy(arguments);
             return Begun::Cpu(Some(Box::new(fault)));
         }
-        if self.site.settings().snapshot {
-            self.survey.copy(arguments);
-        } else if self.survey.is_training() && opaque::optimizer(arguments) == Holds::Surely {
+        if !self.copy(arguments) && self.survey.is_training() && opaque::optimizer(arguments) != Holds::Never {
             self.survey.weigh(arguments);
         }
         Begun::Device
+    }
+
+    /// Whether everything is copied, to be put back.
+    #[inline]
+    fn copy<A: Arguments>(&mut self, arguments: &mut A) -> bool {
+        let snapshot = self.site.settings().snapshot;
+        if snapshot {
+            self.survey.copy(arguments);
+        }
+        snapshot
     }
 
     #[inline]

@@ -136,8 +136,9 @@ impl<'c, A: Arguments, R> OnCpu<'c, A, R> {
             return match first {
                 Some(first) => self.both(returns.errors, first, &text),
                 None => {
+                    let why = self.outrun();
                     self.undo_failed();
-                    fail(returns.errors, &text)
+                    fail(returns.errors, &explained(&text, why))
                 }
             };
         }
@@ -183,7 +184,7 @@ impl<'c, A: Arguments, R> OnCpu<'c, A, R> {
         let site = self.call.site;
         let why = self.outrun().or_else(|| mixed(second).map(|_| self.left_behind())).or_else(|| self.without_gradients(second));
         self.undo_failed();
-        let second = format!("{}{}", without_frames(second), why.map(|why| format!("; {why}")).unwrap_or_default());
+        let second = explained(without_frames(second), why);
         report::refused(site, &self.call.device(), &first.fault, &format!("the CPU failed too: {second}"));
         amend(errors, first.result, &format!("\n\nbackstop: `{}` failed on the CPU too: {second}", site.name()))
     }
@@ -266,6 +267,10 @@ impl<A: Arguments, R> Drop for OnCpu<'_, A, R> {
     fn drop(&mut self) {
         self.undo();
     }
+}
+
+fn explained(text: &str, why: Option<String>) -> String {
+    why.map_or_else(|| text.to_owned(), |why| format!("{text}; {why}"))
 }
 
 /// The fault of an attempt on the CPU that met a tensor on the device.

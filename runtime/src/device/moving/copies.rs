@@ -8,14 +8,19 @@ use crate::device::torch::{self, Device, Layout, Passes, TchError, Tensor};
 pub(super) struct Copies {
     target: Device,
     pub(super) moved: Vec<Moved>,
-    /// How copies of parameters are tied to their originals where an optimizer is at hand.
-    tie: Option<Tie>,
+    /// How copies of parameters are made where an optimizer may step on their originals.
+    trained: Option<Trained>,
     /// Whether what is lent by `&mut` and under training is copied as a leaf.
     leaves: bool,
 }
 
-/// How libtorch makes a copy of a parameter that nobody can use once an optimizer has stepped on the original.
-type Tie = fn(&Tensor, &Tensor, &Passes) -> Result<Tensor, TchError>;
+/// How a copy of a parameter is made through which passes are counted.
+#[derive(Clone, Copy)]
+struct Trained {
+    made: fn(&Tensor, &Tensor, &Passes) -> Result<Tensor, TchError>,
+    /// Whether nobody can use it once an optimizer has stepped on the original.
+    tied: bool,
+}
 
 /// One moved tensor, or one stretch of memory that several tensors share.
 pub(super) struct Moved {
@@ -33,8 +38,10 @@ pub(super) struct Moved {
     pub(super) original_version: Option<i64>,
     /// Which gradient the original had then, and how often that was changed.
     gradient: Option<(usize, i64)>,
-    /// How often gradients were computed through the copy, where it is tied to the original, so that a change of either counts for both.
-    tied: Option<Passes>,
+    /// How often gradients were computed through the copy, where an optimizer may step on the original.
+    passes: Option<Passes>,
+    /// Whether the copy is tied to the original, so that a change of either counts for both.
+    pub(super) tied: bool,
     /// What the copy was, where a change of it is not counted, or not for itself.
     pub(super) pristine: Option<Tensor>,
     /// Where the copy is a leaf with a gradient of its own.
@@ -48,7 +55,7 @@ const SMALL: i64 = 4096;
 impl Copies {
     /// None yet.
     pub(super) fn to(target: Device) -> Self {
-        Self { target, moved: Vec::new(), tie: None, leaves: false }
+        Self { target, moved: Vec::new(), trained: None, leaves: false }
     }
 
     /// Copies parameters from now on as [leaves](Leaf), where they are lent by `&mut`.
@@ -58,7 +65,12 @@ impl Copies {
 
     /// Ties what is copied from now on to its originals. A graph that was `begun` before would not survive that tying counts as a change.
     pub(super) fn tie(&mut self, begun: bool) {
-        self.tie = Some(if begun { torch::tied_once } else { torch::tied });
+        self.trained = Some(Trained { made: if begun { torch::tied_once } else { torch::tied }, tied: true });
+    }
+
+    /// Counts how often gradients are computed through what is copied from now on.
+    pub(super) fn count(&mut self) {
+        self.trained = Some(Trained { made: torch::counted, tied: false });
     }
 
     /// Copies all of them, and what they were where a change of them is not counted.
@@ -109,12 +121,12 @@ impl Copies {
     }
 
     fn push(&mut self, original: Tensor, copy: Tensor, members: Vec<Member>, start: i64, flat: bool) -> Result<(), TchError> {
-        let tie = self.tie.filter(|_| torch::is_trained_leaf(&original) && torch::requires_grad(&copy));
-        let (copy, pristine, tied) = match tie {
-            Some(tie) => {
+        let trained = self.trained.filter(|_| torch::is_trained_leaf(&original) && torch::requires_grad(&copy));
+        let (copy, pristine, passes) = match trained {
+            Some(trained) => {
                 let passes = Passes::none(self.target)?;
-                let tied = torch::with_gradients(|| tie(&copy, &original, &passes))?;
-                (tied, Some(copy.f_detach()?), Some(passes))
+                let made = torch::with_gradients(|| (trained.made)(&copy, &original, &passes))?;
+                (made, Some(copy.f_detach()?), Some(passes))
             }
             None => (copy, None, None),
         };
@@ -122,7 +134,7 @@ impl Copies {
             |of: &Layout| flat || members.iter().all(|member| member.layout.as_ref().is_some_and(|own| own.stride == of.stride));
         let lies_alike = Layout::of(&copy).as_ref().is_some_and(lies_alike);
         let (version, original_version) = (torch::version(&copy), torch::version(&original));
-        let gradient = tie.and_then(|_| gradient_of(&original));
+        let gradient = trained.and_then(|_| gradient_of(&original));
         self.moved.push(Moved {
             original,
             copy,
@@ -133,7 +145,8 @@ impl Copies {
             version,
             original_version,
             gradient,
-            tied,
+            passes,
+            tied: trained.is_some_and(|trained| trained.tied),
             pristine,
             leaf: None,
         });
@@ -153,14 +166,14 @@ impl Copies {
 }
 
 impl Moved {
-    /// Whether the copy is tied to the original.
-    pub(super) fn is_tied(&self) -> bool {
-        self.tied.is_some()
+    /// Whether an optimizer may have stepped on the original.
+    pub(super) fn is_trained(&self) -> bool {
+        self.passes.is_some()
     }
 
     /// Whether gradients were computed through the copy, thrown away, and computed again.
     pub(super) fn began_again(&self) -> bool {
-        self.tied.as_ref().map(Passes::number).is_some_and(|passes| passes > 1 && passes > self.accumulated())
+        self.passes.as_ref().map(Passes::number).is_some_and(|passes| passes > 1 && passes > self.accumulated())
     }
 
     /// How many gradients are in that of the original by now.

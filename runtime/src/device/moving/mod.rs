@@ -54,7 +54,6 @@ pub struct Migration {
     begun: Cell<bool>,
     /// The stores and their copies.
     twins: RefCell<Vec<Twin>>,
-    steps: Steps,
     /// What the body made, on its way to the origin.
     homeward: RefCell<Homeward>,
 }
@@ -93,8 +92,9 @@ impl Migration {
         let begun = members.iter().any(|member| member.tracked && !member.handle.is_leaf());
         match steps {
             Steps::Inside => copies.tie(begun),
+            Steps::Perhaps => copies.count(),
             Steps::ByHand if !begun && members.iter().all(Member::keeps_nothing) => copies.make_leaves(),
-            Steps::ByHand | Steps::Elsewhere | Steps::Perhaps => {}
+            Steps::ByHand | Steps::Elsewhere => {}
         }
         copies.watch(members)?;
         Ok(Self {
@@ -105,7 +105,6 @@ impl Migration {
             names_origin,
             begun: Cell::new(false),
             twins: RefCell::default(),
-            steps,
             homeward: RefCell::new(Homeward::to(origin)),
         })
     }

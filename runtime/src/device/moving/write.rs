@@ -1,7 +1,7 @@
 //! Changes of the copies into the originals: all of them, or none.
 
 use super::leaf::Gradient;
-use super::{Migration, Moved, Steps, Twin};
+use super::{Migration, Moved, Twin};
 use crate::device::torch::{self, Device, TchError, Tensor};
 
 /// What comes home, already on the device.
@@ -29,8 +29,7 @@ impl Migration {
     /// Whether an optimizer has stepped since the copies were made; or more than once, where the arguments only may hide one: what is
     /// computed after the first step is then not told from what is computed before.
     pub(crate) fn is_outrun(&self) -> bool {
-        let hidden = |moved: &Moved| self.steps == Steps::Perhaps && torch::is_trained_leaf(&moved.original) && moved.changes() > 1;
-        self.copies.moved.iter().any(|moved| moved.is_tied() && moved.is_outrun() || hidden(moved))
+        self.copies.moved.iter().any(|moved| moved.tied && moved.is_outrun() || moved.has_stepped_again())
     }
 
     /// Copies every change of the copies into the originals, which keep identity, device and place in graphs, and takes what the body made
@@ -43,10 +42,10 @@ impl Migration {
         if self.copies.moved.iter().any(|moved| moved.is_outrun() && moved.changed() || moved.is_gradient_outrun()) {
             return Err(torch::error("a tensor was changed on the device and on the CPU".to_owned()));
         }
-        if self.copies.moved.iter().any(|moved| moved.began_again() && moved.has_stepped_uncounted()) {
+        if self.copies.moved.iter().any(Moved::began_after_a_step) {
             return Err(torch::error("gradients were computed again, after a step perhaps".to_owned()));
         }
-        if self.steps == Steps::Perhaps && self.is_outrun() {
+        if self.copies.moved.iter().any(Moved::has_stepped_again) {
             let why = "a parameter was changed on the device more than once, which AdamW does in one step: pass the optimizer itself";
             return Err(torch::error(why.to_owned()));
         }
@@ -168,7 +167,7 @@ impl Moved {
     /// Whether the original was changed since the copy was made. A tie counts as a change; a step of libtorch's SGD does not.
     fn is_outrun(&self) -> bool {
         let counted = self.changes() != 0;
-        if self.is_tied() {
+        if self.is_trained() {
             torch::to_device(&self.original, self.copy.device()).map_or(counted, |now| self.differs(&now))
         } else {
             counted
@@ -180,14 +179,19 @@ impl Moved {
         self.leaf.as_ref().is_some_and(|leaf| leaf.is_outrun(&self.original))
     }
 
-    /// Whether the original was changed by what counts no change, so that libtorch has let the copy be used after it.
-    fn has_stepped_uncounted(&self) -> bool {
-        self.is_tied() && self.changes() == 0 && self.is_outrun()
+    /// Whether an optimizer that is not tied to the copy has perhaps stepped more than once on the original.
+    fn has_stepped_again(&self) -> bool {
+        self.is_trained() && !self.tied && (self.changes() > 1 || self.began_after_a_step())
+    }
+
+    /// Whether the original was changed by what counts no change, so that libtorch has let the copy be used after it, and it was.
+    fn began_after_a_step(&self) -> bool {
+        self.is_trained() && self.changes() == 0 && self.began_again() && self.is_outrun()
     }
 
     /// Whether the copy was changed.
     fn changed(&self) -> bool {
-        let counted = !self.is_tied() && torch::version(&self.copy) != self.version;
+        let counted = !self.tied && torch::version(&self.copy) != self.version;
         counted || self.differs(&self.copy)
     }
 

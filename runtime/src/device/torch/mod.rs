@@ -20,7 +20,7 @@ pub(crate) use raw::{accelerator, identity, is_defined, requires_grad, take_erro
 pub use tch::nn::{VarStore, Variables};
 pub use tch::{Device, Kind, TchError, Tensor};
 pub(crate) use thread::{Autocast, record_gradients, records_gradients, with_gradients, without_gradients};
-pub(crate) use tied::{Passes, tied, tied_once};
+pub(crate) use tied::{Passes, counted, tied, tied_once};
 
 /// The name of a device in events, metrics and messages.
 pub(crate) fn label(device: Device) -> String {

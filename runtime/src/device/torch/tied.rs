@@ -4,7 +4,7 @@
 
 use super::{Device, Kind, TchError, Tensor};
 
-/// Counts how often gradients are computed through tied copies: a step that changes no counter is otherwise not told to lie between two.
+/// Counts how often gradients are computed through a copy: a step that changes no counter is otherwise not told to lie between two.
 pub(crate) struct Passes {
     /// Of no elements. What it accumulates costs nothing, and is counted as a change of its gradient.
     leaf: Tensor,
@@ -29,8 +29,12 @@ impl Passes {
         super::version(&self.leaf.grad()).zip(self.before).map_or(0, |(now, before)| now - before)
     }
 
-    /// The same values, contiguous; gradients that reach them are counted.
+    /// The same values in a memory of their own; gradients that reach them are counted, where the copy is contiguous.
     fn through(&self, copy: &Tensor) -> Result<Tensor, TchError> {
+        if !copy.is_contiguous() {
+            // How it lies decides how sums are rounded.
+            return copy.f_mul_scalar(1);
+        }
         let flat = copy.f_reshape([-1])?;
         let counting = self.leaf.f_to_kind(flat.f_kind()?)?;
         Tensor::f_cat(&[flat, counting], 0)?.f_view(copy.size().as_slice())
@@ -53,6 +57,10 @@ pub(crate) fn tied(copy: &Tensor, original: &Tensor, passes: &Passes) -> Result<
 pub(crate) fn tied_once(copy: &Tensor, original: &Tensor, passes: &Passes) -> Result<Tensor, TchError> {
     let mut witness = original.f_detach()?;
     witness.f_set_data(&Tensor::f_ones([0_i64; 0], (copy.f_kind()?, copy.device()))?)?;
-    // How it lies decides how sums are rounded.
-    if copy.is_contiguous() { passes.through(copy)?.f_mul(&witness) } else { copy.f_mul(&witness) }
+    passes.through(copy)?.f_mul(&witness)
+}
+
+/// The same values, tied to nothing.
+pub(crate) fn counted(copy: &Tensor, _: &Tensor, passes: &Passes) -> Result<Tensor, TchError> {
+    passes.through(copy)
 }
