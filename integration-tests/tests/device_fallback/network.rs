@@ -248,31 +248,50 @@ fn steps_by_hand_are_those_of_the_cpu_gradients_included() {
     assert_eq!(run(Device::Mps, true), run(Device::Cpu, false));
 }
 
-#[safe_mps_op]
-fn fitted(store: &mut VarStore, x: &Tensor, by_sgd: bool) -> Result<f64, TchError> {
+fn fit(store: &VarStore, x: &Tensor, by_sgd: bool) -> Result<f64, TchError> {
     let _ = x.f_abs()?;
     let (adam, sgd) = (nn::Adam::default().build(store, 0.1)?, nn::Sgd::default().build(store, 0.1)?);
     let mut optimizer = if by_sgd { sgd } else { adam };
     let variables = store.variables();
+    let layer = |x: &Tensor, name: &str| x.f_linear(&variables[&format!("{name}.weight")], Some(&variables[&format!("{name}.bias")]));
+    let loss = || layer(&layer(x, "a")?, "b")?.f_mul(&variables["scale"])?.f_square()?.f_mean(Kind::Float);
     for _ in 0..3 {
-        optimizer.backward_step(&x.f_linear(&variables["a.weight"], Some(&variables["a.bias"]))?.f_square()?.f_mean(Kind::Float)?);
+        optimizer.backward_step(&loss()?);
     }
-    variables["a.bias"].f_sum(Kind::Float)?.f_double_value(&[])
+    loss()?.f_double_value(&[])
+}
+
+#[safe_mps_op]
+fn fitted(store: &VarStore, x: &Tensor, by_sgd: bool) -> Result<f64, TchError> {
+    fit(store, x, by_sgd)
+}
+
+#[safe_mps_op]
+fn fitted_exclusively(store: &mut VarStore, x: &Tensor, by_sgd: bool) -> Result<f64, TchError> {
+    fit(store, x, by_sgd)
 }
 
 #[test]
 fn an_optimizer_that_the_body_makes_trains_on_the_cpu_as_there() {
     let Ok(orders) = Orders::take() else { return };
-    for by_sgd in [true, false] {
+    for (by_sgd, exclusively) in [(true, true), (true, false), (false, true), (false, false)] {
         let [cpu, device] = [Device::Cpu, Device::Mps].map(|device| {
             orders.reset();
             tch::manual_seed(4);
             let mut store = VarStore::new(Device::Cpu);
-            let net = nn::linear(store.root() / "a", 3, 2, Default::default());
+            let (first, _second) =
+                (nn::linear(store.root() / "a", 3, 2, Default::default()), nn::linear(store.root() / "b", 2, 2, Default::default()));
+            let _ = store.root().ones_no_train("scale", &[2]);
             store.set_device(device);
-            orders.unimplemented("aten::abs").unwrap();
-            let sum = fitted(&mut store, &Tensor::ones([4, 3], (Kind::Float, device)), by_sgd).unwrap();
-            (sum, values(&net.ws), values(&net.ws.grad()))
+            let x = Tensor::ones([4, 3], (Kind::Float, device));
+            // More than once: gradients of the call before are there then.
+            let fitted = |_| {
+                orders.unimplemented("aten::abs").unwrap();
+                let loss = if exclusively { fitted_exclusively(&mut store, &x, by_sgd) } else { fitted(&store, &x, by_sgd) };
+                orders.reset();
+                (loss.unwrap(), values(&first.ws), values(&first.ws.grad()))
+            };
+            (0..20).map(fitted).collect::<Vec<_>>()
         });
         assert_eq!(device, cpu);
     }

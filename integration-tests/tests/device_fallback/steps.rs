@@ -142,6 +142,35 @@ fn one_step_on_gradients_of_several_losses_is_that_of_the_cpu() {
     assert_eq!(device, cpu);
 }
 
+#[safe_mps_op]
+fn accumulated(nets: &[nn::Linear], optimizer: &mut Optimizer, x: &Tensor) -> Result<f64, TchError> {
+    let _ = x.f_abs()?;
+    optimizer.zero_grad();
+    let loss = || nets.iter().fold(x.shallow_clone(), |x, net| net.forward(&x)).square().mean(Kind::Float);
+    (0..2).for_each(|_| loss().backward());
+    optimizer.step();
+    Ok(1.0)
+}
+
+#[test]
+fn gradients_of_an_earlier_step_are_not_taken_for_those_of_this_one() {
+    let Ok(orders) = Orders::take() else { return };
+    let [cpu, device] = [Device::Cpu, Device::Mps].map(|device| {
+        tch::manual_seed(3);
+        let mut store = VarStore::new(Device::Cpu);
+        let nets: Vec<nn::Linear> = (0..3).map(|number| nn::linear(store.root() / number, 3, 3, Default::default())).collect();
+        store.set_device(device);
+        let (mut optimizer, x) = (sgd(0.0).build(&store, 0.001).unwrap(), Tensor::ones([4, 3], (Kind::Float, device)));
+        for _ in 0..20 {
+            orders.unimplemented("aten::abs").unwrap();
+            accumulated(&nets, &mut optimizer, &x).unwrap();
+            orders.reset();
+        }
+        nets.iter().map(|net| values(&net.ws)).collect::<Vec<_>>()
+    });
+    assert_eq!(device, cpu);
+}
+
 #[safe_mps_op(snapshot)]
 fn looked_at_again(net: &nn::Linear, optimizer: &mut Optimizer, x: &Tensor) -> Result<f64, TchError> {
     let _ = x.f_abs()?;
@@ -372,6 +401,44 @@ fn a_step_on_the_cpu_that_counts_no_change_is_told_where_the_attempt_fails_after
     let text = failure(|| stepped_and_failed(&learner.net, &mut learner.optimizer, &learner.x));
     assert!(text.contains("an optimizer has stepped on the device"), "{text}");
     assert_eq!(learner.weights(), before);
+}
+
+/// Shows its network, and shares what trains it.
+#[derive(Migrate)]
+struct Trained {
+    net: nn::Linear,
+    trainer: Rc<RefCell<Trainer>>,
+}
+
+#[safe_mps_op(snapshot)]
+fn by_a_shared_trainer(trained: &Trained, x: &Tensor, before: bool) -> Result<(), TchError> {
+    let step = || trained.trainer.borrow_mut().0.backward_step(&trained.net.forward(x).square().mean(Kind::Float));
+    if before {
+        step();
+    }
+    let _ = x.f_abs()?;
+    (0..2).for_each(|_| step());
+    Ok(())
+}
+
+#[test]
+fn steps_of_an_optimizer_that_is_shared_behind_a_type_are_never_taken_twice() {
+    let Ok(orders) = Orders::take() else { return };
+    for by_sgd in [false, true] {
+        let learner = || if by_sgd { Learner::with(Device::Mps, sgd(0.9)) } else { Learner::with(Device::Mps, nn::Adam::default()) };
+        let Learner { store, net, optimizer, x } = learner();
+        let trained = Trained { net, trainer: Rc::new(RefCell::new(Trainer(optimizer))) };
+        let before = store.trainable_variables().iter().map(values).collect::<Vec<_>>();
+        for (first, refusal) in
+            [(true, "an optimizer may have stepped before the fault"), (false, "an optimizer has stepped on the device")]
+        {
+            orders.unimplemented("aten::abs").unwrap();
+            let text = failure(|| by_a_shared_trainer(&trained, &x, first));
+            orders.reset();
+            assert!(text.contains(refusal), "{text}");
+            assert_eq!(store.trainable_variables().iter().map(values).collect::<Vec<_>>(), before);
+        }
+    }
 }
 
 #[derive(Migrate)]

@@ -4,7 +4,7 @@
 use std::marker::PhantomData;
 
 use super::migrate::{Migrate, Moves, Rebuild, Visitor, VisitorMut};
-use super::torch;
+use super::opaque;
 use crate::otherwise::{Cloned, Never, Otherwise};
 
 /// The type of a field.
@@ -79,9 +79,9 @@ pub trait Held {}
 
 /// A field without tensors.
 pub trait FieldCloned<T> {
-    /// Nothing to show, unless it shares an optimizer.
+    /// Nothing to show, unless it may share an optimizer.
     fn visit(&self, _: &T, visitor: &mut Visitor<'_>) {
-        if torch::names_an_optimizer(std::any::type_name::<T>()) {
+        if opaque::may_share_an_optimizer(std::any::type_name::<T>()) {
             visitor.skipped::<T>();
         }
     }

@@ -98,8 +98,8 @@ pub(super) fn remedy<A: Arguments>(names: &[&str], arguments: &A) -> Option<Stri
     ))
 }
 
-/// Whether an optimizer can be reached: surely by an argument or a skipped field of that name, perhaps by other fields that are skipped, and
-/// by what is lent by `&mut` and shows nothing.
+/// Whether an optimizer can be reached: surely by an argument or a skipped field of that name, perhaps by other fields that are skipped, by
+/// what is lent by `&mut` and shows nothing, and by what changes behind a shared reference.
 pub(super) fn optimizer<A: Arguments>(arguments: &A) -> Holds {
     let may_hold = |ty: &str| match torch::names_an_optimizer(ty) {
         true => Holds::Surely,
@@ -108,7 +108,7 @@ pub(super) fn optimizer<A: Arguments>(arguments: &A) -> Holds {
     let mut found = Holds::Never;
     arguments.opaque(&mut |_, ty| {
         let lent = ty.starts_with("&mut ") && holds(ty) == Holds::Perhaps;
-        found = found.max(if lent || torch::names_an_optimizer(ty) { may_hold(ty) } else { Holds::Never });
+        found = found.max(if lent || may_share_an_optimizer(ty) { may_hold(ty) } else { Holds::Never });
     });
     arguments.visit(&mut Visitor::new(&mut |_, seen| {
         if let Seen::Skipped(ty) = seen {
@@ -116,6 +116,12 @@ pub(super) fn optimizer<A: Arguments>(arguments: &A) -> Holds {
         }
     }));
     found
+}
+
+/// Whether the name of a type says that it may lead to an optimizer, also from a shared reference or from a clone.
+pub(super) fn may_share_an_optimizer(ty: &str) -> bool {
+    let changes_when_shared = || ["Cell<", "Mutex<", "RwLock<", "dyn "].iter().any(|sign| ty.contains(sign));
+    torch::names_an_optimizer(ty) || holds(ty) == Holds::Perhaps && changes_when_shared()
 }
 
 /// The name of a type that surely holds tensors.

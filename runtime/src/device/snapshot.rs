@@ -1,5 +1,7 @@
 //! Copies of what an attempt may change: `#[safe_mps_op(snapshot)]`.
 
+use std::collections::HashSet;
+
 use smallvec::SmallVec;
 
 use super::argument::{Arguments, each_place};
@@ -14,6 +16,8 @@ pub(crate) struct Snapshot {
     /// The places of `&mut` arguments, with the handles in them.
     places: Vec<(usize, Tensor)>,
 }
+
+const FEW: usize = 32;
 
 type Copies = SmallVec<[Option<Copied>; 4]>;
 
@@ -86,9 +90,20 @@ fn all(done: impl Iterator<Item = Result<(), TchError>>) -> Result<(), TchError>
 
 fn copies<A: Arguments>(arguments: &A, notes: &[Note]) -> Result<Copies, TchError> {
     let (mut copies, mut failed) = (Copies::new(), None);
+    // A few are looked through faster than a table is made.
+    let mut table = (notes.len() > FEW).then(HashSet::new);
     arguments.visit(&mut Visitor::new(&mut |_, seen| {
         let (Some((tensor, _)), None) = (seen.tensor(), &failed) else { return };
-        match Copied::of(tensor, notes, copies.len()) {
+        let (before, of) = notes.split_at(copies.len().min(notes.len()));
+        let is_first = match &mut table {
+            Some(table) => table.insert(torch::identity(tensor)),
+            None => !before.iter().any(|note| note.is_of(tensor)),
+        };
+        if !is_first || !torch::is_defined(tensor) {
+            copies.push(None);
+            return;
+        }
+        match Copied::of(tensor, of.first()).map(Some) {
             Ok(copied) => copies.push(copied),
             Err(error) => failed = Some(error),
         }
@@ -109,15 +124,10 @@ fn handles<A: Arguments>(arguments: &A, notes: &[Note]) -> (Vec<Tensor>, bool) {
 }
 
 impl Copied {
-    /// The copy for the note of this number, unless an earlier one has it.
-    fn of(tensor: &Tensor, notes: &[Note], number: usize) -> Result<Option<Self>, TchError> {
-        let (before, of) = notes.split_at(number.min(notes.len()));
-        if before.iter().any(|note| note.is_of(tensor)) || !torch::is_defined(tensor) {
-            return Ok(None);
-        }
-        let gradient = if of.first().is_none_or(Note::is_trained) { torch::gradient_of(tensor) } else { None };
+    fn of(tensor: &Tensor, note: Option<&Note>) -> Result<Self, TchError> {
+        let gradient = if note.is_none_or(Note::is_trained) { torch::gradient_of(tensor) } else { None };
         let gradient = gradient.map(|gradient| torch::duplicate(&gradient)).transpose()?;
-        Ok(Some(Self { value: torch::duplicate(tensor)?, gradient }))
+        Ok(Self { value: torch::duplicate(tensor)?, gradient })
     }
 
     /// Writes the value back where it changed. Writing what did not change would disturb graphs that wait for it.

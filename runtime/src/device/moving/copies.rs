@@ -1,5 +1,8 @@
 //! Copies of tensors on another device.
 
+use std::collections::HashMap;
+
+use super::gradient::Noted;
 use super::leaf::Leaf;
 use super::stretch::{Member, extent, stretches};
 use crate::device::torch::{self, Device, Layout, Passes, TchError, Tensor};
@@ -8,9 +11,11 @@ use crate::device::torch::{self, Device, Layout, Passes, TchError, Tensor};
 pub(super) struct Copies {
     target: Device,
     pub(super) moved: Vec<Moved>,
+    /// The numbers of what was moved and of its member, by the member's identity.
+    places: HashMap<usize, (usize, usize)>,
     /// How copies of parameters are made where an optimizer may step on their originals.
     trained: Option<Trained>,
-    /// Whether what is lent by `&mut` and under training is copied as a leaf.
+    /// Whether what [can be trained by hand](Member::is_trainable) is copied as a leaf.
     leaves: bool,
 }
 
@@ -36,10 +41,8 @@ pub(super) struct Moved {
     pub(super) version: Option<i64>,
     /// The original's, as the copy was made.
     pub(super) original_version: Option<i64>,
-    /// Which gradient the original had then, and how often that was changed.
-    gradient: Option<(usize, i64)>,
-    /// How often gradients were computed through the copy, where an optimizer may step on the original.
-    passes: Option<Passes>,
+    /// How often gradients were computed through the copy, and which one the original had then, where an optimizer may step on that.
+    passes: Option<(Passes, Noted)>,
     /// Whether the copy is tied to the original, so that a change of either counts for both.
     pub(super) tied: bool,
     /// What the copy was, where a change of it is not counted, or not for itself.
@@ -55,10 +58,10 @@ const SMALL: i64 = 4096;
 impl Copies {
     /// None yet.
     pub(super) fn to(target: Device) -> Self {
-        Self { target, moved: Vec::new(), trained: None, leaves: false }
+        Self { target, moved: Vec::new(), places: HashMap::new(), trained: None, leaves: false }
     }
 
-    /// Copies parameters from now on as [leaves](Leaf), where they are lent by `&mut`.
+    /// Copies parameters from now on as [leaves](Leaf), where they [can be trained by hand](Member::is_trainable).
     pub(super) fn make_leaves(&mut self) {
         self.leaves = true;
     }
@@ -106,7 +109,7 @@ impl Copies {
     fn take_alone(&mut self, member: Member) -> Result<(), TchError> {
         let start = member.layout.as_ref().map_or(0, |layout| layout.offset);
         let original = member.handle.shallow_clone();
-        if self.leaves && member.exclusive && torch::is_trained_leaf(&original) {
+        if self.leaves && member.is_trainable() {
             let (copy, leaf) = Leaf::copy(&original, self.target)?;
             self.push(original, copy, vec![member], start, false)?;
             if let Some(moved) = self.moved.last_mut() {
@@ -126,7 +129,7 @@ impl Copies {
             Some(trained) => {
                 let passes = Passes::none(self.target)?;
                 let made = torch::with_gradients(|| (trained.made)(&copy, &original, &passes))?;
-                (made, Some(copy.f_detach()?), Some(passes))
+                (made, Some(copy.f_detach()?), Some((passes, Noted::of(&original))))
             }
             None => (copy, None, None),
         };
@@ -134,7 +137,8 @@ impl Copies {
             |of: &Layout| flat || members.iter().all(|member| member.layout.as_ref().is_some_and(|own| own.stride == of.stride));
         let lies_alike = Layout::of(&copy).as_ref().is_some_and(lies_alike);
         let (version, original_version) = (torch::version(&copy), torch::version(&original));
-        let gradient = trained.and_then(|_| gradient_of(&original));
+        let identities = members.iter().map(|member| member.identity).enumerate();
+        self.places.extend(identities.map(|(number, identity)| (identity, (self.moved.len(), number))));
         self.moved.push(Moved {
             original,
             copy,
@@ -144,7 +148,6 @@ impl Copies {
             lies_alike,
             version,
             original_version,
-            gradient,
             passes,
             tied: trained.is_some_and(|trained| trained.tied),
             pristine,
@@ -155,10 +158,9 @@ impl Copies {
 
     /// The copy of a tensor; `None` where there is none.
     pub(super) fn of(&self, tensor: &Tensor) -> Option<Tensor> {
-        let identity = torch::identity(tensor);
-        let is_of = |member: &&Member| member.identity == identity;
-        let (moved, member) = self.moved.iter().find_map(|moved| moved.members.iter().find(is_of).map(|member| (moved, member)))?;
-        Some(match &member.layout {
+        let (moved, member) = *self.places.get(&torch::identity(tensor))?;
+        let moved = &self.moved[moved];
+        Some(match &moved.members[member].layout {
             Some(of) if moved.flat => torch::without_gradients(|| moved.copy.as_strided(&of.size, &of.stride, of.offset - moved.start)),
             _ => moved.copy.shallow_clone(),
         })
@@ -173,22 +175,8 @@ impl Moved {
 
     /// Whether gradients were computed through the copy, thrown away, and computed again.
     pub(super) fn began_again(&self) -> bool {
-        self.passes.as_ref().map(Passes::number).is_some_and(|passes| passes > 1 && passes > self.accumulated())
+        self.passes.as_ref().is_some_and(|(passes, before)| passes.number() > before.accumulated(&self.original).max(1))
     }
-
-    /// How many gradients are in that of the original by now.
-    fn accumulated(&self) -> i64 {
-        gradient_of(&self.original).map_or(0, |(identity, changes)| match self.gradient {
-            Some((before, noted)) if before == identity => changes - noted,
-            _ => 1 + changes,
-        })
-    }
-}
-
-/// Which gradient a tensor has, and how often that was changed.
-pub(super) fn gradient_of(original: &Tensor) -> Option<(usize, i64)> {
-    let gradient = torch::gradient_of(original)?;
-    Some((torch::identity(&gradient), torch::version(&gradient)?))
 }
 
 /// Tensors that are copied together because they share memory. What needs a gradient, or has no plain memory, is alone.

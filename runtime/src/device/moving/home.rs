@@ -1,8 +1,33 @@
 //! The way home of results: to where the caller expects them.
 
+use std::collections::HashMap;
+
 use super::{Member, Migration, Moved, stores};
 use crate::device::migrate::SeenMut;
 use crate::device::torch::{self, Layout, TchError, Tensor, VarStore};
+
+/// The numbers of the copies, after the attempt: the body may have resized one.
+pub(super) struct Landed {
+    /// Of those that are no cuts of a flat copy.
+    by_identity: HashMap<usize, usize>,
+    /// By their memory, of those that lie in it as the originals do in theirs.
+    by_root: HashMap<usize, usize>,
+}
+
+impl Landed {
+    fn of(moved: &[Moved]) -> Self {
+        let (mut by_identity, mut by_root) = (HashMap::new(), HashMap::new());
+        for (number, moved) in moved.iter().enumerate() {
+            if !moved.flat {
+                by_identity.entry(torch::identity(&moved.copy)).or_insert(number);
+            }
+            if let Some(layout) = Layout::of(&moved.copy).filter(|_| moved.lies_alike) {
+                by_root.entry(layout.root).or_insert(number);
+            }
+        }
+        Self { by_identity, by_root }
+    }
+}
 
 impl Migration {
     /// Looks at a tensor of the result: it may share memory with another; and a graph that was begun on the CPU ends in leaves there, which
@@ -84,13 +109,12 @@ impl Migration {
     }
 
     fn original_of(&self, tensor: &Tensor) -> Result<Option<Tensor>, TchError> {
-        let identity = torch::identity(tensor);
-        if let Some(moved) = self.copies.moved.iter().find(|moved| !moved.flat && torch::identity(&moved.copy) == identity) {
-            return Ok(Some(moved.members[0].handle.shallow_clone()));
+        let (landed, moved) = (self.landed.get_or_init(|| Landed::of(&self.copies.moved)), &self.copies.moved);
+        if let Some(number) = landed.by_identity.get(&torch::identity(tensor)) {
+            return Ok(Some(moved[*number].members[0].handle.shallow_clone()));
         }
         let Some(layout) = Layout::of(tensor) else { return Ok(None) };
-        let lies_in = |moved: &&Moved| moved.lies_alike && Layout::of(&moved.copy).is_some_and(|copy| copy.root == layout.root);
-        let Some(moved) = self.copies.moved.iter().find(lies_in) else { return Ok(None) };
+        let Some(moved) = landed.by_root.get(&layout.root).map(|number| &moved[*number]) else { return Ok(None) };
         if layout.kind != moved.copy.f_kind()? || tensor.requires_grad() || moved.members.iter().any(|member| member.tracked) {
             return Ok(None);
         }

@@ -1,16 +1,14 @@
 //! Copies of parameters that are leaves themselves, with gradients of their own, for a body that trains by hand: it may clear, read and
 //! accumulate them, and they are brought home afterwards.
 
+use super::gradient::{Noted, gradient};
 use crate::device::torch::{self, Device, TchError, Tensor};
 
 /// What the gradients of a parameter and of its copy were.
 pub(super) struct Leaf {
-    of_original: Mark,
-    of_copy: Mark,
+    of_original: Noted,
+    of_copy: Noted,
 }
-
-/// Which gradient it is, and how often it was changed.
-type Mark = Option<(usize, i64)>;
 
 /// What becomes of the gradient of an original.
 pub(super) enum Gradient {
@@ -36,18 +34,18 @@ impl Leaf {
         if let Some(gradient) = torch::gradient_of(original) {
             torch::give_gradient(&copy, &torch::to_device(&gradient.f_detach()?, target)?)?;
         }
-        let leaf = Self { of_original: mark(original), of_copy: mark(&copy) };
+        let leaf = Self { of_original: Noted::of(original), of_copy: Noted::of(&copy) };
         Ok((copy, leaf))
     }
 
     /// Whether somebody else has changed the gradient of the original since.
     pub(super) fn is_outrun(&self, original: &Tensor) -> bool {
-        mark(original) != self.of_original
+        !self.of_original.is_of(original)
     }
 
     /// What the body has made of the gradient.
     pub(super) fn gradient(&self, original: &Tensor, copy: &Tensor) -> Gradient {
-        if mark(copy) == self.of_copy {
+        if self.of_copy.is_of(copy) {
             return Gradient::Same;
         }
         match (gradient(copy), gradient(original)) {
@@ -57,14 +55,4 @@ impl Leaf {
             (None, None) => Gradient::Same,
         }
     }
-}
-
-/// Also where it is frozen.
-fn gradient(tensor: &Tensor) -> Option<Tensor> {
-    Some(tensor.grad()).filter(Tensor::defined)
-}
-
-fn mark(tensor: &Tensor) -> Mark {
-    let gradient = gradient(tensor)?;
-    Some((torch::identity(&gradient), torch::version(&gradient)?))
 }

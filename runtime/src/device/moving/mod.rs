@@ -6,6 +6,7 @@
 
 mod copies;
 mod exchange;
+mod gradient;
 mod home;
 mod homeward;
 mod leaf;
@@ -18,11 +19,13 @@ mod tests;
 
 use copies::{Copies, Moved};
 pub(crate) use exchange::{Exchange, Return};
+use home::Landed;
 use homeward::Homeward;
 use stores::Twin;
 use stretch::Member;
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::{HashMap, HashSet};
 
 use super::migrate::{Moves, Seen, Visitor};
 use super::torch::{self, Device, Layout, TchError, Tensor, VarStore};
@@ -47,13 +50,15 @@ pub struct Migration {
     target: Device,
     copies: Copies,
     /// The storages that were on the target already: their tensors are passed as they are, and are no results to send home.
-    untouched: Vec<usize>,
+    untouched: HashSet<usize>,
     /// Whether an argument names the origin, where the body would have made tensors.
     names_origin: bool,
     /// Whether a part of the result was computed, on the CPU, from what needs a gradient.
     begun: Cell<bool>,
     /// The stores and their copies.
     twins: RefCell<Vec<Twin>>,
+    /// Where the copies are, as the attempt has left them.
+    landed: OnceCell<Landed>,
     /// What the body made, on its way to the origin.
     homeward: RefCell<Homeward>,
 }
@@ -71,22 +76,26 @@ impl Migration {
         chosen: impl Fn(&Tensor) -> bool,
         visit: impl FnOnce(&mut Visitor<'_>),
     ) -> Result<Self, TchError> {
-        let (mut members, mut untouched, mut names_origin): (Vec<Member>, _, _) = (Vec::new(), Vec::new(), false);
+        let (mut members, mut untouched, mut names_origin): (Vec<Member>, _, _) = (Vec::new(), HashSet::new(), false);
+        let (mut numbers, mut stored) = (HashMap::new(), HashSet::new());
         visit(&mut Visitor::new(&mut |whose, seen| {
             names_origin |= matches!(seen, Seen::Device(device) if device == origin);
+            if let Seen::Store(store) = seen {
+                stored.extend(stores::variables(store).iter().map(torch::identity));
+            }
             let Some((tensor, buffer)) = seen.tensor().filter(|(tensor, _)| tensor.defined()) else { return };
             if !chosen(tensor) {
                 untouched.extend(Layout::of(tensor).map(|layout| layout.root));
                 return;
             }
-            match members.iter_mut().find(|member| member.identity == torch::identity(tensor)) {
-                Some(member) => {
-                    member.buffer |= buffer;
-                    member.exclusive |= whose.exclusive;
-                }
-                None => members.push(Member { buffer, exclusive: whose.exclusive, ..Member::new(tensor) }),
-            }
+            let number = *numbers.entry(torch::identity(tensor)).or_insert_with(|| {
+                members.push(Member::new(tensor));
+                members.len() - 1
+            });
+            members[number].buffer |= buffer;
+            members[number].exclusive |= whose.exclusive;
         }));
+        members.iter_mut().for_each(|member| member.stored = stored.contains(&member.identity));
         let mut copies = Copies::to(target);
         // A graph that was begun before the call ends in the originals.
         let begun = members.iter().any(|member| member.tracked && !member.handle.is_leaf());
@@ -105,6 +114,7 @@ impl Migration {
             names_origin,
             begun: Cell::new(false),
             twins: RefCell::default(),
+            landed: OnceCell::new(),
             homeward: RefCell::new(Homeward::to(origin)),
         })
     }

@@ -12,6 +12,8 @@ pub(super) struct Member {
     pub(super) buffer: bool,
     /// Whether it is lent by `&mut`.
     pub(super) exclusive: bool,
+    /// Whether it stands in a store, of which a body can make an optimizer.
+    pub(super) stored: bool,
 }
 
 impl Member {
@@ -23,6 +25,7 @@ impl Member {
             tracked: tensor.requires_grad(),
             buffer: false,
             exclusive: false,
+            stored: false,
         }
     }
 
@@ -33,7 +36,12 @@ impl Member {
 
     /// Whether a body is not expected to put what it computed there.
     pub(super) fn keeps_nothing(&self) -> bool {
-        !self.exclusive || self.buffer || torch::is_trained_leaf(&self.handle)
+        !self.exclusive || self.buffer || self.stored || torch::is_trained_leaf(&self.handle)
+    }
+
+    /// Whether the body can train it by hand.
+    pub(super) fn is_trainable(&self) -> bool {
+        (self.exclusive || self.stored) && torch::is_trained_leaf(&self.handle)
     }
 
     /// Running statistics change without being counted; they are lists of numbers that need no gradient.
@@ -46,19 +54,26 @@ impl Member {
 pub(super) fn stretches(mut members: Vec<Member>) -> Vec<Vec<Member>> {
     let key = |member: &Member| member.layout.as_ref().map(|of| (of.root, of.kind as i32, of.offset));
     members.sort_by_key(key);
-    let mut groups: Vec<Vec<Member>> = Vec::new();
+    let (mut groups, mut end): (Vec<Vec<Member>>, i64) = (Vec::new(), 0);
     for member in members {
-        match groups.last_mut().filter(|group| overlaps(group, &member)) {
-            Some(group) => group.push(member),
-            None => groups.push(vec![member]),
+        let own = member.layout.as_ref().map_or(0, Layout::end);
+        match groups.last_mut().filter(|group| overlaps(group, end, &member)) {
+            Some(group) => {
+                end = end.max(own);
+                group.push(member);
+            }
+            None => {
+                end = own;
+                groups.push(vec![member]);
+            }
         }
     }
     groups
 }
 
-fn overlaps(group: &[Member], next: &Member) -> bool {
+/// Whether it lies before the group's `end` in the same memory.
+fn overlaps(group: &[Member], end: i64, next: &Member) -> bool {
     let (Some(first), Some(next)) = (group[0].layout.as_ref(), next.layout.as_ref()) else { return false };
-    let end = extent(group).map_or(0, |(_, end)| end);
     first.device == next.device && first.root == next.root && first.kind == next.kind && next.offset < end
 }
 
