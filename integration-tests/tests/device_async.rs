@@ -246,3 +246,24 @@ async fn every_shape_of_function_is_taken() {
     assert_eq!(values(&picked(x.shallow_clone(), (2.0_f32, ""), 1).await.unwrap()), [2.0, 4.0]);
     assert!(picked(x, (2.0_f32, ""), 0).await.unwrap_err().to_string().contains("nothing is asked for"));
 }
+
+#[safe_mps_op]
+async fn late(x: &Tensor) -> Result<Tensor, TchError> {
+    yield_now().await;
+    x.f_abs()
+}
+
+#[tokio::test]
+async fn the_second_attempt_records_gradients_as_its_task_does_whatever_the_thread_was_switched_to() {
+    let Ok(orders) = Orders::take() else { return };
+    orders.unimplemented("aten::abs").unwrap();
+    let x = on_mps(&[-1.0]).set_requires_grad(true);
+    let other = async {
+        let _guard = tch::no_grad_guard();
+        yield_now().await;
+        yield_now().await;
+    };
+    let (y, ()) = tokio::join!(late(&x), other);
+    y.unwrap().backward();
+    assert_eq!(values(&x.grad()), [-1.0]);
+}

@@ -89,6 +89,53 @@ async fn a_poisoned_device_is_neither_copied_from_nor_tried_again_and_fails_ever
     assert!(note.starts_with("poisoned on mps: CUDA error: device-side assert") && note.contains("restart the program"), "{note}");
 }
 
+/// Always on the CPU, by the policy that the test installs.
+#[safe_mps_op]
+fn straight(x: &Tensor) -> Result<Tensor, TchError> {
+    x.f_abs()
+}
+
+#[test]
+fn a_device_that_is_found_lost_by_a_copy_is_lost_for_all() {
+    if !alone("a_device_that_is_found_lost_by_a_copy_is_lost_for_all") {
+        return;
+    }
+    let Ok(orders) = Orders::take() else { return };
+    let policies = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/policies/poisoned.toml");
+    let _backstop = backstop::Builder::new().policies(policies).install().unwrap();
+    let x = on_mps(&[-1.0]);
+    orders.fail_every(1, ASSERT);
+    let error = straight(&x).unwrap_err().to_string();
+    assert!(error.starts_with("Internal torch error: CUDA error: device-side assert"), "{error}");
+    assert!(error.contains("mps is lost for this process: restart the program"), "{error}");
+    orders.reset();
+    let mut ran = false;
+    let error = second(&x, &mut ran).unwrap_err().to_string();
+    assert!(!ran && error.contains("device-side assert"), "{error}");
+}
+
+struct Hidden(Tensor);
+
+#[safe_mps_op]
+fn of_hidden(hidden: &Hidden) -> Result<Tensor, TchError> {
+    hidden.0.f_abs()
+}
+
+#[test]
+fn a_device_that_is_found_lost_where_no_argument_shows_it_is_lost_for_all() {
+    if !alone("a_device_that_is_found_lost_where_no_argument_shows_it_is_lost_for_all") {
+        return;
+    }
+    let Ok(orders) = Orders::take() else { return };
+    let hidden = Hidden(on_mps(&[-1.0]));
+    orders.fail_at(1, ASSERT);
+    let error = of_hidden(&hidden).unwrap_err().to_string();
+    assert!(error.contains("is lost for this process: restart the program"), "{error}");
+    let mut ran = false;
+    let error = second(&hidden.0, &mut ran).unwrap_err().to_string();
+    assert!(!ran && error.contains("device-side assert"), "{error}");
+}
+
 const AMBIGUOUS: &str = "CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when calling `cublasSgemm( handle, opa, opb, m, n, k)`";
 
 #[test]

@@ -166,10 +166,9 @@ pin_project_lite::pin_project! {
     }
 }
 
-/// Polls `future` as one attempt.
-pub(crate) fn poll<F: Future>(place: Place, future: F) -> Attempting<F> {
+/// Polls `future` as one attempt, which records gradients as its call `records` them: this thread may have been switched by another task.
+pub(crate) fn poll<F: Future>(place: Place, records: bool, future: F) -> Attempting<F> {
     listen();
-    let records = torch::records_gradients();
     Attempting { future, watch: Watch::at(place), after: None, before: records, records }
 }
 

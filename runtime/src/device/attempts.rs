@@ -24,7 +24,7 @@ use super::failure::{self, Failure};
 use super::judge::Judged;
 use super::on_cpu::OnCpu;
 use super::result::{Errors, Tensors};
-use super::{caught, inject, opaque};
+use super::{caught, inject, opaque, torch};
 use crate::site::Site;
 
 /// Begins a call of an asynchronous function.
@@ -48,7 +48,7 @@ where
     E: Errors<R>,
     T: Tensors<R>,
 {
-    let counted = Counted::anywhere(site);
+    let (counted, records) = (Counted::anywhere(site), torch::records_gradients());
     let mut call = Call::new(site, names);
     let stage = match call.begin(arguments, &counted) {
         Begun::Plain => Stage::Plain(arguments),
@@ -60,7 +60,7 @@ where
             Stage::on_cpu(call, returns, first, arguments)
         }
     };
-    Attempts { site, returns, stage, copies: A::Copies::default(), counted }
+    Attempts { site, returns, stage, copies: A::Copies::default(), counted, records }
 }
 
 /// The attempts of one call.
@@ -73,6 +73,8 @@ pub struct Attempts<'c, A: Arguments, R, E, T> {
     stage: Stage<'c, A, R>,
     copies: A::Copies,
     counted: Counted,
+    /// Whether the task recorded gradients as the call began.
+    records: bool,
 }
 
 #[allow(clippy::large_enum_variant, reason = "the large one is that of every call that goes well: a box would cost it an allocation")]
@@ -100,6 +102,7 @@ impl<'c, A: Arguments, R> Stage<'c, A, R> {
 pub struct Attempt<E> {
     site: &'static Site,
     errors: E,
+    records: bool,
     kind: Kind,
 }
 
@@ -125,12 +128,12 @@ where
             Stage::Cpu(there) => (Kind::At(Place::Cpu), there.lend(&mut self.copies)),
             Stage::Answered(_, arguments) => (Kind::None, arguments.lend()),
         };
-        (Attempt { site: self.site, errors: self.returns.errors, kind }, lent)
+        (Attempt { site: self.site, errors: self.returns.errors, records: self.records, kind }, lent)
     }
 
     /// Ends the call with its value (`Break`), or asks for another attempt.
     pub fn settle(self, ended: Option<Ended<R>>) -> ControlFlow<R, Self> {
-        let Self { site, returns, stage, mut copies, counted } = self;
+        let Self { site, returns, stage, mut copies, counted, records } = self;
         let returned = match (stage, ended) {
             (Stage::Answered(returned, _), _) => returned,
             (Stage::Cpu(there), Some(ended)) => {
@@ -147,11 +150,11 @@ where
                     Judged::Done(returned) => returned,
                     Judged::Again(failure) => {
                         let stage = Stage::on_cpu(call, returns, Some(failure), arguments);
-                        return ControlFlow::Continue(Self { site, returns, stage, copies, counted });
+                        return ControlFlow::Continue(Self { site, returns, stage, copies, counted, records });
                     }
                 },
             },
-            (stage, None) => return ControlFlow::Continue(Self { site, returns, stage, copies, counted }),
+            (stage, None) => return ControlFlow::Continue(Self { site, returns, stage, copies, counted, records }),
         };
         counted.returned(returns.errors.failed(&returned));
         ControlFlow::Break(returned)
@@ -169,7 +172,7 @@ impl<E> Attempt<E> {
             Kind::None => None,
             Kind::Plain => Some(Ended::plain(Ok(body.await))),
             Kind::Unseen => Some(Ended::plain(caught::poll(body).await)),
-            Kind::At(Place::Cpu) => Some(attempt::poll(Place::Cpu, body).await),
+            Kind::At(Place::Cpu) => Some(attempt::poll(Place::Cpu, self.records, body).await),
             Kind::At(Place::Device) => {
                 let body = async {
                     match inject::in_turn(self.site, self.errors).await {
@@ -177,7 +180,7 @@ impl<E> Attempt<E> {
                         None => body.await,
                     }
                 };
-                Some(attempt::poll(Place::Device, body).await)
+                Some(attempt::poll(Place::Device, self.records, body).await)
             }
         }
     }

@@ -60,7 +60,7 @@ impl Call {
             return Begun::Lost(cause);
         }
         self.bound = arguments.bound();
-        if self.bound.is_none() && (special.is_some_and(|policy| policy.cpu) || self.is_routed(arguments)) {
+        if self.bound.is_none() && (self.is_chosen(special) || self.is_routed(arguments)) {
             self.copy(arguments);
             return Begun::Cpu(None);
         }
@@ -84,6 +84,15 @@ impl Call {
             self.survey.copy(arguments);
         }
         snapshot
+    }
+
+    #[inline]
+    fn is_chosen(&self, special: Option<DevicePolicy>) -> bool {
+        let chosen = special.is_some_and(|policy| policy.cpu);
+        if chosen {
+            self.routes.chosen();
+        }
+        chosen
     }
 
     #[inline]

@@ -13,6 +13,8 @@ use super::classify::Class;
 #[derive(Debug, Default)]
 pub(crate) struct Health {
     entries: Vec<Entry>,
+    /// Whether a policy sends the function to the CPU, whatever the entries say.
+    pub(crate) by_policy: bool,
 }
 
 #[derive(Debug)]
@@ -53,53 +55,56 @@ const COOL_DOWN_PART: u32 = 10;
 impl Health {
     /// Whether there is nothing to remember: such a function goes to the device without further questions.
     pub(crate) fn is_clear(&self) -> bool {
-        self.entries.is_empty()
+        self.entries.is_empty() && !self.by_policy
+    }
+
+    /// Whether the function starts on the CPU, for some arguments at least.
+    pub(crate) fn is_routed(&self) -> bool {
+        self.by_policy || self.entries.iter().any(|entry| entry.state != State::Watched)
     }
 
     /// Where a call with this signature goes.
     pub(crate) fn route(&mut self, now: Tick, signature: u64, policy: &DevicePolicy) -> Route {
+        let over = |since: Tick| now >= since.after(policy.retry_device_after);
+        // Arguments that have not come again when they could have: nobody probes for them, and they are no reason to call the function routed.
+        self.entries.retain(|entry| {
+            entry.signature == signature || !matches!(entry.state, State::Cpu(since) | State::Probing(since) if over(since))
+        });
+        let of_call = || self.entries.iter().filter(|entry| entry.signature == signature);
+        let waits = |entry: &&Entry| match entry.state {
+            State::Watched => false,
+            State::Cpu(until) => now < until,
+            // A probe that never reported is given up after the same time.
+            State::Probing(since) => !over(since),
+        };
+        if let Some(waiting) = of_call().find(waits) {
+            return Route::Cpu(waiting.class);
+        }
         let mut route = Route::Device;
-        for entry in self.entries.iter_mut().filter(|entry| entry.signature == signature) {
-            match entry.state {
-                State::Watched => {}
-                State::Cpu(until) if now < until => return Route::Cpu(entry.class),
-                // A probe that never reported is given up after the same time.
-                State::Probing(since) if now < since.after(policy.retry_device_after) => return Route::Cpu(entry.class),
-                State::Cpu(_) | State::Probing(_) => {
-                    entry.state = State::Probing(now);
-                    route = Route::Probe;
-                }
-            }
+        for entry in self.entries.iter_mut().filter(|entry| entry.signature == signature && entry.state != State::Watched) {
+            entry.state = State::Probing(now);
+            route = Route::Probe;
         }
         route
     }
 
-    /// A device fault; whether the function starts on the CPU from now on and did not before, whatever its arguments.
-    pub(crate) fn failed(&mut self, now: Tick, class: Class, signature: u64, policy: &DevicePolicy) -> bool {
-        let Some(memory) = memory_of(class) else { return false };
-        let was_routed = self.is_routed();
+    /// A device fault.
+    pub(crate) fn failed(&mut self, now: Tick, class: Class, signature: u64, policy: &DevicePolicy) {
+        let Some(memory) = memory_of(class) else { return };
         let entry = self.entry(class, signature);
         entry.faults = entry.faults.saturating_add(1);
         let probed = matches!(entry.state, State::Probing(_));
         let pause = match memory {
             Memory::Sticky if probed || entry.faults >= policy.sticky_after => policy.retry_device_after,
-            Memory::Sticky => return false,
+            Memory::Sticky => return,
             Memory::CoolDown => policy.retry_device_after / COOL_DOWN_PART,
         };
         entry.state = State::Cpu(now.after(pause));
-        !was_routed
     }
 
-    /// The device did the work, so earlier faults count no more; whether the function started on the CPU until now, and does no more
-    /// for any arguments.
-    pub(crate) fn succeeded(&mut self, signature: u64) -> bool {
-        let was_routed = self.is_routed();
+    /// The device did the work, so earlier faults count no more.
+    pub(crate) fn succeeded(&mut self, signature: u64) {
         self.entries.retain(|entry| entry.signature != signature);
-        was_routed && !self.is_routed()
-    }
-
-    fn is_routed(&self) -> bool {
-        self.entries.iter().any(|entry| entry.state != State::Watched)
     }
 
     /// A probe ended without an answer about the device: the next call probes again.
@@ -162,19 +167,17 @@ mod tests {
 
     fn stuck() -> Health {
         let mut health = Health::default();
-        (0..3).for_each(|second| {
-            health.failed(at(second), Class::UnsupportedOp, 7, &POLICY);
-        });
+        (0..3).for_each(|second| health.failed(at(second), Class::UnsupportedOp, 7, &POLICY));
         health
     }
 
     #[test]
     fn a_missing_operator_sends_the_function_to_the_cpu_after_the_policys_number_of_faults() {
         let mut health = Health::default();
-        assert!(!health.failed(at(0), Class::UnsupportedOp, 7, &POLICY));
-        assert!(!health.failed(at(1), Class::UnsupportedOp, 7, &POLICY));
-        assert_eq!(health.route(at(1), 7, &POLICY), Route::Device);
-        assert!(health.failed(at(2), Class::UnsupportedOp, 7, &POLICY));
+        (0..2).for_each(|second| health.failed(at(second), Class::UnsupportedOp, 7, &POLICY));
+        assert_eq!((health.route(at(1), 7, &POLICY), health.is_routed()), (Route::Device, false));
+        health.failed(at(2), Class::UnsupportedOp, 7, &POLICY);
+        assert!(health.is_routed());
         assert_eq!(health.route(at(2), 7, &POLICY), Route::Cpu(Class::UnsupportedOp));
     }
 
@@ -195,7 +198,7 @@ mod tests {
     fn a_probe_that_works_brings_the_function_back_to_the_device() {
         let mut health = stuck();
         assert_eq!(health.route(at(70), 7, &POLICY), Route::Probe);
-        assert!(health.succeeded(7));
+        health.succeeded(7);
         assert_eq!(health.route(at(70), 7, &POLICY), Route::Device);
         assert!(health.is_clear());
     }
@@ -204,7 +207,7 @@ mod tests {
     fn a_probe_that_fails_or_never_ends_is_followed_by_another() {
         let mut health = stuck();
         assert_eq!(health.route(at(70), 7, &POLICY), Route::Probe);
-        assert!(!health.failed(at(71), Class::UnsupportedOp, 7, &POLICY), "the route is as it was");
+        health.failed(at(71), Class::UnsupportedOp, 7, &POLICY);
         assert_eq!(health.route(at(130), 7, &POLICY), Route::Cpu(Class::UnsupportedOp));
         assert_eq!(health.route(at(131), 7, &POLICY), Route::Probe);
         assert_eq!(health.route(at(191), 7, &POLICY), Route::Probe);
@@ -215,15 +218,34 @@ mod tests {
     #[test]
     fn a_function_is_back_on_the_device_when_no_arguments_send_it_to_the_cpu() {
         let mut health = stuck();
-        assert!(!health.failed(at(3), Class::OutOfMemory, 8, &POLICY), "it starts on the CPU already");
-        assert!(!health.succeeded(8));
-        assert!(health.succeeded(7));
+        health.failed(at(3), Class::OutOfMemory, 8, &POLICY);
+        health.succeeded(8);
+        assert!(health.is_routed());
+        health.succeeded(7);
+        assert!(!health.is_routed());
+    }
+
+    #[test]
+    fn arguments_that_never_come_again_do_not_keep_the_function_on_the_cpu() {
+        let mut health = stuck();
+        assert_eq!(health.route(at(121), 8, &POLICY), Route::Device);
+        assert!(health.is_routed(), "they could have come for as long as they had to wait");
+        assert_eq!(health.route(at(122), 8, &POLICY), Route::Device);
+        assert!(health.is_clear());
+    }
+
+    #[test]
+    fn a_call_that_waits_for_two_reasons_probes_when_the_longer_wait_is_over() {
+        let mut health = stuck();
+        health.failed(at(2), Class::OutOfMemory, 7, &POLICY);
+        assert_eq!(health.route(at(10), 7, &POLICY), Route::Cpu(Class::UnsupportedOp));
+        assert_eq!(health.route(at(62), 7, &POLICY), Route::Probe);
     }
 
     #[test]
     fn a_lack_of_memory_only_pauses_the_device() {
         let mut health = Health::default();
-        assert!(health.failed(at(0), Class::OutOfMemory, 7, &POLICY));
+        health.failed(at(0), Class::OutOfMemory, 7, &POLICY);
         assert_eq!(health.route(at(5), 7, &POLICY), Route::Cpu(Class::OutOfMemory));
         assert_eq!(health.route(at(6), 7, &POLICY), Route::Probe);
     }
@@ -232,7 +254,7 @@ mod tests {
     fn what_says_nothing_about_the_next_call_is_not_remembered() {
         let mut health = Health::default();
         for class in [Class::DeviceMismatch, Class::Poisoned, Class::Collective, Class::LibraryError] {
-            assert!(!health.failed(at(0), class, 7, &POLICY));
+            health.failed(at(0), class, 7, &POLICY);
         }
         assert!(health.is_clear());
     }
@@ -240,9 +262,7 @@ mod tests {
     #[test]
     fn only_a_bounded_number_of_failures_is_remembered() {
         let mut health = Health::default();
-        (0..1000).for_each(|signature| {
-            health.failed(at(0), Class::SizeLimit, signature, &POLICY);
-        });
+        (0..1000).for_each(|signature| health.failed(at(0), Class::SizeLimit, signature, &POLICY));
         assert_eq!(health.entries.len(), REMEMBERED);
     }
 }

@@ -67,9 +67,7 @@ impl Call {
             }
             return Judged::Done(ended.value());
         };
-        if fault.class == Class::LibraryError && !self.answers() {
-            fault.class = Class::Poisoned;
-        }
+        self.confirm(&mut fault);
         let objection = self.objection(errors, &ended, &fault, arguments);
         let of_arguments = self.signature(arguments);
         let remembered = self.bound.is_none() && (self.probe || objection.is_some());
@@ -92,8 +90,7 @@ impl Call {
         E: Errors<R>,
     {
         if fault.class == Class::Poisoned {
-            routes::lose(&fault.reason);
-            return Some(Objection::harmless(format!("{} is lost for this process: restart the program", self.device())));
+            return Some(Objection::harmless(self.lose(fault)));
         }
         if !fault.retry {
             return Some(Objection::harmless("a fault of this class says nothing about the CPU".to_owned()));
@@ -129,6 +126,7 @@ impl Call {
         if self.survey.is_copied() {
             // Whatever was counted: what was not may have changed too.
             let error = self.survey.restore(arguments).err()?;
+            self.look_for_loss(&torch::text(&error));
             let why = format!("what the body changed could not be rolled back: {}", torch::text(&error));
             return Some(Objection { why, left: Left::unknown() });
         }
@@ -149,6 +147,27 @@ impl Call {
     /// Tells the function around what this one leaves changed.
     pub(super) fn leave_behind(&self, left: Left) {
         attempt::leave_behind(Left { by: self.site.name(), ..left });
+    }
+
+    /// Asks the device where its library's error may mean that it is lost.
+    pub(super) fn confirm(&self, fault: &mut Fault) {
+        if fault.class == Class::LibraryError && !self.answers() {
+            fault.class = Class::Poisoned;
+        }
+    }
+
+    /// From now on every call on an accelerator fails with this cause; what the caller is told.
+    pub(super) fn lose(&self, fault: &Fault) -> String {
+        routes::lose(&fault.reason);
+        format!("{} is lost for this process: restart the program", self.device())
+    }
+
+    /// A device may be found lost wherever it is asked for something, not only by the body.
+    pub(super) fn look_for_loss(&self, text: &str) {
+        if let Some(fault) = classify::text(text).filter(|fault| fault.class == Class::Poisoned) {
+            let why = self.lose(&fault);
+            report::refused(self.site, &self.device(), &fault, &why);
+        }
     }
 
     /// Whether the device still works: one that is full does.

@@ -39,13 +39,24 @@ impl Call {
         E: Errors<R>,
     {
         let text = torch::text(error);
-        // Devices report late: what the copy reports and is no device fault is the program's own error, and the real cause.
-        let late = classify::text(&text).is_none();
-        match first {
-            Some(Failure { result, fault, .. }) if !late => {
-                let _ = self.survey.restore(arguments);
-                self.refuse(errors, result, &fault, &format!("the copy to the CPU failed: {}", without_frames(&text)))
+        let failed = || format!("the copy to the CPU failed: {}", without_frames(&text));
+        let of_copy = classify::text(&text).map(|mut fault| {
+            self.confirm(&mut fault);
+            fault
+        });
+        match (first, of_copy) {
+            (first, Some(lost)) if lost.class == Class::Poisoned => {
+                let why = self.lose(&lost);
+                match first {
+                    Some(Failure { result, .. }) => self.refuse(errors, result, &lost, &format!("{}; {why}", failed())),
+                    None => self.refuse(errors, Failure::foreseen(errors, lost.clone()).result, &lost, &why),
+                }
             }
+            (Some(Failure { result, fault, .. }), Some(_)) => {
+                let _ = self.survey.restore(arguments);
+                self.refuse(errors, result, &fault, &failed())
+            }
+            // Devices report late: what the copy reports and is no device fault is the program's own error, and the real cause.
             _ => fail(errors, &text),
         }
     }
@@ -109,6 +120,7 @@ impl<'c, A: Arguments, R> OnCpu<'c, A, R> {
     /// Brings changes and results home, or undoes everything.
     pub(super) fn settle<E: Errors<R>, T: Tensors<R>>(mut self, returns: Returns<E, T>, ended: Ended<R>) -> R {
         let failed = said(returns.errors, &ended.result).map(Cow::into_owned);
+        failed.iter().for_each(|text| self.call.look_for_loss(text));
         match (ended.result, self.first.take(), failed) {
             (_, Some(first), Some(second)) => self.both(returns.errors, first, &second),
             (result, None, Some(second))
@@ -132,6 +144,7 @@ impl<'c, A: Arguments, R> OnCpu<'c, A, R> {
         returns.tensors.visit_mut(&mut returned, &mut VisitorMut::new(&mut look));
         self.arguments.visit_mut(&mut VisitorMut::new(&mut look));
         if let Err(error) = self.migration.write_back() {
+            self.call.look_for_loss(&torch::text(&error));
             let text = format!("what the attempt on the CPU changed could not be written back: {}", torch::text(&error));
             return match first {
                 Some(first) => self.both(returns.errors, first, &text),
@@ -165,6 +178,7 @@ impl<'c, A: Arguments, R> OnCpu<'c, A, R> {
         returns.tensors.visit(returned, &mut Visitor::new(&mut |_, seen| look(seen, send && kept.is_none())));
         self.arguments.visit(&mut Visitor::new(&mut |_, seen| look(seen, false)));
         if let Some(error) = kept {
+            self.call.look_for_loss(&torch::text(&error));
             self.result_kept(without_frames(&torch::text(&error)));
         }
         if left {

@@ -4,10 +4,10 @@
 use std::panic::resume_unwind;
 
 use super::argument::Arguments;
-use super::classify::{self, Backend, Fault, text_of};
+use super::classify::{self, Backend, Class, Fault, text_of};
 use super::migrate::{Seen, Visitor};
 use super::result::Errors;
-use super::{report, torch};
+use super::{report, routes, torch};
 use crate::policy;
 use crate::site::Site;
 
@@ -56,7 +56,13 @@ where
         Err(panic) => classify::of_panic(&**panic),
     };
     let Some((fault, device)) = fault.and_then(on_device) else { return result };
-    let Some(why) = remedy(names, arguments).filter(|_| policy::device(site).fallback) else { return result };
+    let why = if fault.class == Class::Poisoned {
+        routes::lose(&fault.reason);
+        Some("the device is lost for this process: restart the program".to_owned())
+    } else {
+        remedy(names, arguments)
+    };
+    let Some(why) = why.filter(|_| policy::device(site).fallback) else { return result };
     report::refused(site, device, &fault, &why);
     let addition = format!("\n\nbackstop: `{}` was not tried again on the CPU: {why}", site.name());
     match &mut result {

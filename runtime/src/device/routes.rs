@@ -19,34 +19,44 @@ static REMEMBERING: AtomicUsize = AtomicUsize::new(0);
 struct Kept {
     /// Set while there is something to remember; read without the lock.
     remembers: AtomicBool,
+    /// Whether a policy sends the function to the CPU; read without the lock.
+    by_policy: AtomicBool,
     health: Mutex<Health>,
     /// The classes that were told of.
     told: Mutex<Told>,
 }
 
 impl Kept {
-    fn change<T>(&self, change: impl FnOnce(&mut Health) -> T) -> T {
+    /// Changes what is remembered, and tells of it where the function goes elsewhere from now on.
+    fn change<T>(&self, site: &'static Site, change: impl FnOnce(&mut Health) -> T) -> T {
         let mut health: MutexGuard<'_, Health> = self.health.lock().unwrap_or_else(PoisonError::into_inner);
+        let was_routed = health.is_routed();
         let changed = change(&mut health);
-        let remembers = !health.is_clear();
+        let (remembers, is_routed) = (!health.is_clear(), health.is_routed());
+        self.by_policy.store(health.by_policy, Ordering::Relaxed);
         match (self.remembers.swap(remembers, Ordering::AcqRel), remembers) {
             (false, true) => _ = REMEMBERING.fetch_add(1, Ordering::AcqRel),
             (true, false) => _ = REMEMBERING.fetch_sub(1, Ordering::AcqRel),
             _ => {}
         }
+        drop(health);
+        if was_routed != is_routed {
+            observe::event(&Event::DeviceRouted { site, cpu: is_routed });
+        }
         changed
     }
 
     #[cold]
-    fn route(&self, (policy, signature): (DevicePolicy, u64)) -> Route {
-        self.change(|health| health.route(Tick::now(), signature, &policy))
+    fn route(&self, site: &'static Site, (policy, signature): (DevicePolicy, u64)) -> Route {
+        self.change(site, |health| {
+            health.by_policy = false;
+            health.route(Tick::now(), signature, &policy)
+        })
     }
 
     #[cold]
     fn succeeded(&self, site: &'static Site, signature: u64) {
-        if self.change(|health| health.succeeded(signature)) {
-            observe::event(&Event::DeviceRouted { site, cpu: false });
-        }
+        self.change(site, |health| health.succeeded(signature));
     }
 }
 
@@ -81,16 +91,20 @@ impl Routes {
     pub(super) fn route(self, of_call: impl FnOnce() -> (DevicePolicy, u64)) -> Route {
         match self.remembering() {
             None => Route::Device,
-            Some(kept) => kept.route(of_call()),
+            Some(kept) => kept.route(self.0, of_call()),
+        }
+    }
+
+    /// A policy sends this call to the CPU.
+    pub(super) fn chosen(self) {
+        if let Some(kept) = self.kept().filter(|kept| !kept.by_policy.load(Ordering::Relaxed)) {
+            kept.change(self.0, |health| health.by_policy = true);
         }
     }
 
     /// A device fault.
     pub(super) fn failed(self, class: Class, signature: u64, policy: &DevicePolicy) {
-        let Some(kept) = self.kept() else { return };
-        if kept.change(|health| health.failed(Tick::now(), class, signature, policy)) {
-            observe::event(&Event::DeviceRouted { site: self.0, cpu: true });
-        }
+        self.kept().iter().for_each(|kept| kept.change(self.0, |health| health.failed(Tick::now(), class, signature, policy)));
     }
 
     /// The device did the work.
@@ -103,7 +117,7 @@ impl Routes {
 
     /// A probe ended in an error of the program's own.
     pub(super) fn inconclusive(self, signature: u64) {
-        self.kept().iter().for_each(|kept| kept.change(|health| health.inconclusive(Tick::now(), signature)));
+        self.kept().iter().for_each(|kept| kept.change(self.0, |health| health.inconclusive(Tick::now(), signature)));
     }
 
     /// Whether a fault of this class has not been told of for long.
