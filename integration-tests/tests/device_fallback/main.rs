@@ -1,6 +1,7 @@
 //! `#[safe_mps_op]` on the simulated device: what falls back, what does not, and what is left behind.
 #![cfg(not(feature = "disable-decorators"))]
 
+mod by_hand;
 mod made;
 mod nested;
 mod network;

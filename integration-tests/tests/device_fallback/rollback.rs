@@ -180,3 +180,41 @@ fn wherever_the_way_home_is_cut_off_all_is_written_or_nothing() {
     }
     assert!(refused > 3, "{refused}");
 }
+
+/// Running statistics in plain tensors.
+#[derive(Migrate)]
+struct Norm {
+    scale: Tensor,
+    mean: Tensor,
+    variance: Tensor,
+}
+
+impl Norm {
+    fn of(&self, x: &Tensor) -> Result<Tensor, TchError> {
+        x.f_batch_norm(Some(&self.scale), None::<&Tensor>, Some(&self.mean), Some(&self.variance), true, 0.1, 1e-5, false)
+    }
+}
+
+#[safe_mps_op]
+fn normalised_first(norm: &Norm, x: &Tensor) -> Result<Tensor, TchError> {
+    norm.of(x)?.f_abs()
+}
+
+#[safe_mps_op(snapshot)]
+fn normalised_first_with_copies(norm: &Norm, x: &Tensor) -> Result<Tensor, TchError> {
+    norm.of(x)?.f_abs()
+}
+
+#[test]
+fn statistics_in_plain_tensors_are_never_updated_twice() {
+    let Ok(orders) = Orders::take() else { return };
+    let on_mps = |value: f64| Tensor::full([2], value, (Kind::Float, Device::Mps));
+    let norm = Norm { scale: on_mps(1.0).set_requires_grad(true), mean: on_mps(0.0), variance: on_mps(1.0) };
+    let x = Tensor::full([4, 2], 10.0, (Kind::Float, Device::Mps));
+    orders.unimplemented("aten::abs").unwrap();
+    let text = normalised_first(&norm, &x).unwrap_err().to_string();
+    assert!(text.contains("a tensor is changed without being counted") && text.contains("write `#[safe_mps_op(snapshot)]`"), "{text}");
+    assert_eq!(values(&norm.mean), [1.0, 1.0], "once");
+    let _ = normalised_first_with_copies(&norm, &x).unwrap();
+    assert_eq!(values(&norm.mean), [1.9, 1.9], "once more");
+}

@@ -48,3 +48,24 @@ fn a_function_that_fails_on_the_cpu_too_is_not_sent_there() {
     orders.reset();
     assert_eq!(through_a_sequence(&net, &x).unwrap().device(), Device::Mps);
 }
+
+#[safe_mps_op]
+fn on_its_own_device(x: &Tensor) -> Result<Tensor, TchError> {
+    x.f_to_device(Device::Mps)?.f_abs()
+}
+
+#[safe_mps_op]
+fn with_its_own_tensor(x: &Tensor) -> Result<Tensor, TchError> {
+    x.f_abs()?.f_add(&Tensor::f_ones([2, 2], (Kind::Float, Device::Mps))?)
+}
+
+#[test]
+fn a_body_that_chooses_the_device_itself_is_told_so() {
+    let Ok(orders) = Orders::take() else { return };
+    let x = Tensor::ones([2, 2], (Kind::Float, Device::Mps));
+    orders.unimplemented("aten::abs").unwrap();
+    for failed in [on_its_own_device(&x), with_its_own_tensor(&x)] {
+        let text = failed.unwrap_err().to_string();
+        assert!(text.contains("take the `Device` as an argument"), "{text}");
+    }
+}

@@ -15,13 +15,15 @@ pub(super) struct Failure<R> {
     pub(super) fault: Fault,
     /// Of the arguments as they were on the device, where what the fault says about later calls is still to be remembered.
     pub(super) signature: Option<u64>,
+    /// Whether the body has run.
+    pub(super) ran: bool,
 }
 
 impl<R> Failure<R> {
     /// As if the body had failed by this fault.
     pub(super) fn foreseen<E: Errors<R>>(errors: E, fault: Fault) -> Self {
         let result = errors.fail(fault.reason.clone()).map_err(|text| Box::new(unwrapped(&text)) as Box<dyn Any + Send>);
-        Self { result, fault, signature: None }
+        Self { result, fault, signature: None, ran: false }
     }
 }
 

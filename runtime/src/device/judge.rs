@@ -75,7 +75,7 @@ impl Call {
             self.remember(&fault, of_arguments);
         }
         match objection {
-            None => Judged::Again(Failure { result: ended.result, fault, signature: (!remembered).then_some(of_arguments) }),
+            None => Judged::Again(Failure { result: ended.result, fault, signature: (!remembered).then_some(of_arguments), ran: true }),
             Some(Objection { why, left }) => {
                 self.leave_behind(left);
                 Judged::Done(self.refuse(errors, ended.result, &fault, &why))

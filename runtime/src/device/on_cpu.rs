@@ -6,7 +6,7 @@ use super::Returns;
 use super::argument::{self, Arguments, Lent};
 use super::attempt::Ended;
 use super::call::Call;
-use super::classify::{self, Class, Fault, without_frames};
+use super::classify::{self, Backend, Class, Fault, without_frames};
 use super::failure::{Failure, amend, fail, raise, said};
 use super::judge::unlock_stores;
 use super::left::Left;
@@ -72,6 +72,9 @@ impl Call {
         first.signature.iter().for_each(|signature| self.remember(&first.fault, *signature));
     }
 }
+
+const UNCOUNTED: &str = "a tensor is changed without being counted, as running statistics are, perhaps on the device too: write \
+    `#[safe_mps_op(snapshot)]` to roll back and try again";
 
 /// The attempt on the CPU: while it lives, copies stand in the places of what was lent by `&mut`.
 pub(super) struct OnCpu<'c, A: Arguments, R> {
@@ -143,7 +146,9 @@ impl<'c, A: Arguments, R> OnCpu<'c, A, R> {
         let mut look = |seen: SeenMut<'_>| self.migration.look(&seen);
         returns.tensors.visit_mut(&mut returned, &mut VisitorMut::new(&mut look));
         self.arguments.visit_mut(&mut VisitorMut::new(&mut look));
-        if let Err(error) = self.migration.write_back() {
+        let twice =
+            first.as_ref().is_some_and(|first| first.ran) && !self.call.survey.is_copied() && self.migration.has_changed_uncounted();
+        if let Err(error) = if twice { Err(torch::error(UNCOUNTED.to_owned())) } else { self.migration.write_back() } {
             self.call.look_for_loss(&torch::text(&error));
             let text = format!("what the attempt on the CPU changed could not be written back: {}", torch::text(&error));
             return match first {
@@ -196,7 +201,8 @@ impl<'c, A: Arguments, R> OnCpu<'c, A, R> {
     /// Both attempts failed: the first error, with the second after it.
     fn both<E: Errors<R>>(&mut self, errors: E, first: Failure<R>, second: &str) -> R {
         let site = self.call.site;
-        let why = self.outrun().or_else(|| mixed(second).map(|_| self.left_behind())).or_else(|| self.without_gradients(second));
+        let why = self.outrun().or_else(|| mixed(second).map(|_| self.left_behind()));
+        let why = why.or_else(|| self.without_gradients(second)).or_else(|| Self::chosen_by_the_body(second));
         self.undo_failed();
         let second = explained(without_frames(second), why);
         report::refused(site, &self.call.device(), &first.fault, &format!("the CPU failed too: {second}"));
@@ -236,7 +242,17 @@ impl<'c, A: Arguments, R> OnCpu<'c, A, R> {
     /// What mixed devices in the attempt on the CPU say about the arguments.
     fn left_behind(&self) -> String {
         opaque::remedy(self.call.names, self.arguments).or_else(|| self.shared()).unwrap_or_else(|| {
-            "a tensor that the body uses was left on the device: derive `backstop::Migrate` for the argument that holds it".to_owned()
+            "a tensor that the body uses was left on the device: derive `backstop::Migrate` for the argument that holds it, or, where the body \
+             puts it there itself, take the `Device` as an argument or ask a tensor for its own"
+                .to_owned()
+        })
+    }
+
+    /// What a device's own fault in the attempt on the CPU says about the body.
+    fn chosen_by_the_body(second: &str) -> Option<String> {
+        let of_device = classify::text(second).is_some_and(|fault| fault.backend != Backend::Other && fault.class != Class::DeviceMismatch);
+        of_device.then(|| {
+            "the body puts tensors on the device itself: take the `Device` as an argument, which is the CPU then, or ask a tensor for its own".to_owned()
         })
     }
 
@@ -279,7 +295,9 @@ impl<'c, A: Arguments, R> OnCpu<'c, A, R> {
 impl<A: Arguments, R> Drop for OnCpu<'_, A, R> {
     /// The call was cancelled, or is over.
     fn drop(&mut self) {
-        self.undo();
+        if self.exchange.is_some() {
+            self.undo_failed();
+        }
     }
 }
 

@@ -32,6 +32,12 @@ impl Migration {
         self.copies.moved.iter().any(|moved| moved.tied && moved.is_outrun() || moved.has_stepped_again())
     }
 
+    /// Whether the body changes a tensor without libtorch counting it, and nothing said that it might: an attempt on the device before this
+    /// one has changed it perhaps, and nobody knows.
+    pub(crate) fn has_changed_uncounted(&self) -> bool {
+        self.copies.moved.iter().any(Moved::has_changed_uncounted)
+    }
+
     /// Copies every change of the copies into the originals, which keep identity, device and place in graphs, and takes what the body made
     /// in the copy of a store into the store.
     ///
@@ -49,7 +55,7 @@ impl Migration {
             let why = "a parameter was changed on the device more than once, which AdamW does in one step: pass the optimizer itself";
             return Err(torch::error(why.to_owned()));
         }
-        if self.is_begun() && self.copies.moved.iter().any(|moved| moved.leaf.is_some()) {
+        if self.is_begun() && self.copies.moved.iter().any(|moved| moved.leaf.is_some() || moved.is_tracked_now()) {
             let why =
                 "what stands in an argument was computed from parameters on the CPU, and sends them its gradients there: return it instead";
             return Err(torch::error(why.to_owned()));
@@ -101,9 +107,17 @@ impl Staged {
     }
 
     fn take_gradient(&mut self, moved: &Moved, origin: Device) -> Result<(), TchError> {
-        let Some(leaf) = &moved.leaf else { return Ok(()) };
         let home = |gradient: &Tensor| torch::copy_to(&gradient.f_detach()?, origin);
         let original = moved.original.shallow_clone();
+        let Some(leaf) = &moved.leaf else {
+            if moved.is_tracked_now() {
+                if let Some(by) = torch::gradient_of(&moved.copy) {
+                    self.gradients.push((original.shallow_clone(), home(&by)?));
+                }
+                self.tracking.push((original, true));
+            }
+            return Ok(());
+        };
         match leaf.gradient(&moved.original, &moved.copy) {
             Gradient::Same => {}
             Gradient::Written { handle, by } => {
@@ -135,17 +149,24 @@ impl Staged {
                 return Err(error);
             }
         }
+        self.track(true, true);
         for (at, (parameter, gradient)) in self.gradients.iter().enumerate() {
             if let Err(error) = torch::give_gradient(parameter, gradient) {
                 self.take_back(self.values.len(), at + 1);
+                self.track(true, false);
                 return Err(error);
             }
         }
         if !self.cleared.is_empty() {
             torch::clear_gradients(&self.cleared)?;
         }
-        self.tracking.iter().for_each(|(parameter, tracked)| _ = parameter.set_requires_grad(*tracked));
+        self.track(false, false);
         self.data.into_iter().try_for_each(|(mut tensor, data)| tensor.f_set_data(&data))
+    }
+
+    /// Switches those that are to need gradients, or those that are to need none any more.
+    fn track(&self, those: bool, to: bool) {
+        self.tracking.iter().filter(|(_, tracked)| *tracked == those).for_each(|(parameter, _)| _ = parameter.set_requires_grad(to));
     }
 
     /// Takes back what was written, so many of each.
@@ -187,6 +208,17 @@ impl Moved {
     /// Whether the original was changed by what counts no change, so that libtorch has let the copy be used after it, and it was.
     fn began_after_a_step(&self) -> bool {
         self.is_trained() && self.changes() == 0 && self.began_again() && self.is_outrun()
+    }
+
+    /// Whether the body has made a leaf that needs gradients of a copy that needed none.
+    fn is_tracked_now(&self) -> bool {
+        self.leaf.is_none() && !self.flat && torch::is_trained_leaf(&self.copy) && !torch::requires_grad(&self.original)
+    }
+
+    /// Whether the copy was changed without libtorch counting it, and nothing said that it might be.
+    fn has_changed_uncounted(&self) -> bool {
+        let told = self.is_trained() || self.leaf.is_some() || self.members.iter().all(|member| member.buffer);
+        !told && torch::version(&self.copy) == self.version && self.differs(&self.copy)
     }
 
     /// Whether the copy was changed.

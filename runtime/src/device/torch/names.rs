@@ -9,7 +9,7 @@ pub(crate) fn is_named(path: &str) -> bool {
 pub(crate) fn is_named_for_tensors(path: &str) -> bool {
     let name = path.rsplit("::").next().unwrap_or(path);
     let settings = path.contains("::init::") || ["Config", "ConfigND", "Optimizer", "PaddingMode"].iter().any(|end| name.ends_with(end));
-    let by_name = matches!(name, "Tensor" | "CModule" | "TrainableCModule");
+    let by_name = matches!(name, "Tensor" | "CModule" | "TrainableCModule" | "IValue" | "Dataset" | "Iter2" | "TextData" | "TextDataIter");
     is_named(path) && (by_name || path.starts_with("tch::nn::") && !settings)
 }
 
