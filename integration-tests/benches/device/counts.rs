@@ -104,7 +104,7 @@ pub fn compare(options: &Options) -> Done<ExitCode> {
     for row in BOUNDED.iter().filter(|row| options.takes(row)).map(|row| all(&options.within(&[row]))) {
         let row = row?.pop().ok_or("a row was not counted")?;
         let more = row.more();
-        let ceiling = if options.record { more + (more + 49) / 50 } else { ceiling(&ceilings, &row.name)? };
+        let ceiling = if options.record { more + (more.abs() + 49) / 50 } else { ceiling(&ceilings, &row.name)? };
         let verdict = if more <= ceiling { "" } else { "  exceeded" };
         println!("{:<14} {:>10} {more:>10} {ceiling:>10}{verdict}", row.name, row.base);
         recorded += &format!("{} {ceiling}\n", row.name);

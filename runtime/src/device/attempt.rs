@@ -2,6 +2,7 @@
 //!
 //! What an attempt sets on its thread follows an asynchronous body from poll to poll, whichever thread polls it.
 
+use std::any::Any;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind, resume_unwind};
 use std::pin::Pin;
@@ -10,6 +11,8 @@ use std::task::{Context, Poll};
 
 use super::classify;
 use super::left::{self, Left};
+use super::rare::Rare;
+use super::standing;
 use super::torch::{self, Autocast};
 
 /// Where an attempt runs.
@@ -29,6 +32,12 @@ pub struct Ended<R> {
     pub(crate) after: Option<Box<After>>,
 }
 
+/// What was out of the ordinary.
+pub(super) struct Unusual {
+    panic: Option<Box<dyn Any + Send>>,
+    after: Option<Box<After>>,
+}
+
 /// What an attempt left behind.
 #[derive(Default)]
 pub(crate) struct After {
@@ -41,6 +50,12 @@ pub(crate) struct After {
 }
 
 impl<R> Ended<R> {
+    /// With the value of a body that returned, or the panic of one that did not.
+    pub(super) fn of(returned: Option<R>, unusual: Rare<Unusual>) -> Self {
+        let (panic, after) = unusual.take().map_or((None, None), |unusual| (unusual.panic, unusual.after));
+        Self { result: returned.ok_or_else(|| panic.unwrap_or_else(|| Box::new("no value"))), after }
+    }
+
     /// With nothing out of the ordinary.
     pub(crate) fn plain(result: std::thread::Result<R>) -> Self {
         Self { result, after: None }
@@ -113,6 +128,13 @@ pub(crate) fn leave_behind(left: Left) {
 
 /// Runs `body` as one attempt.
 pub(crate) fn run<R>(place: Place, body: impl FnOnce() -> R) -> Ended<R> {
+    let mut returned = None;
+    let unusual = watch(place, || returned = Some(body()));
+    Ended::of(returned, unusual)
+}
+
+/// Runs `body` as one attempt; what is out of the ordinary. The value stays where `body` puts it, since most attempts go well and are then over.
+pub(super) fn watch(place: Place, body: impl FnOnce()) -> Rare<Unusual> {
     listen();
     let records = torch::records_gradients();
     let autocast = Autocast::now();
@@ -120,7 +142,7 @@ pub(crate) fn run<R>(place: Place, body: impl FnOnce() -> R) -> Ended<R> {
     let result = catch_unwind(AssertUnwindSafe(body));
     let inside = entered.inside();
     if result.is_ok() && inside.flags() == 0 {
-        return Ended::plain(result);
+        return Rare::default();
     }
     let mut after = None;
     note(inside, &mut after);
@@ -130,7 +152,7 @@ pub(crate) fn run<R>(place: Place, body: impl FnOnce() -> R) -> Ended<R> {
         autocast.restore();
         unheard(inside, &mut after);
     }
-    Ended { result, after }
+    Rare::new(Unusual { panic: result.err(), after })
 }
 
 /// Takes down what happened, before the thread forgets it.
@@ -235,11 +257,18 @@ impl Drop for Entered {
 /// C++ frames), since it is either handled or raised again. Every other panic reaches the hook that was there.
 #[inline]
 fn listen() {
-    static ONCE: Once = Once::new();
-    if ONCE.is_completed() || std::thread::panicking() {
-        return;
+    if standing::is_first() {
+        begin_to_listen();
     }
-    ONCE.call_once(filter);
+}
+
+#[cold]
+fn begin_to_listen() {
+    static ONCE: Once = Once::new();
+    if !std::thread::panicking() {
+        ONCE.call_once(filter);
+        standing::ready(torch::has_cuda());
+    }
 }
 
 fn filter() {

@@ -133,7 +133,7 @@ where
 
     /// Ends the call with its value (`Break`), or asks for another attempt.
     pub fn settle(self, ended: Option<Ended<R>>) -> ControlFlow<R, Self> {
-        let Self { site, returns, stage, mut copies, counted, records } = self;
+        let Self { site, returns, stage, mut copies, mut counted, records } = self;
         let returned = match (stage, ended) {
             (Stage::Answered(returned, _), _) => returned,
             (Stage::Cpu(there), Some(ended)) => {

@@ -8,7 +8,7 @@ use super::health::Route;
 use super::opaque::{self, Holds};
 use super::routes::{self, Routes};
 use super::survey::{Survey, signature};
-use super::{preflight, torch};
+use super::{preflight, standing, torch};
 use crate::policy::{self, DevicePolicy};
 use crate::site::Site;
 
@@ -52,28 +52,35 @@ impl Call {
         if !self.survey.note(arguments) {
             return Begun::Unseen;
         }
-        let special = counted.special();
-        if special.is_some_and(|policy| !policy.fallback && !policy.cpu) {
-            return Begun::Plain;
-        }
-        if let Some(cause) = routes::lost() {
-            return Begun::Lost(cause);
-        }
         self.bound = arguments.bound();
-        if self.bound.is_none() && (self.is_chosen(special) || self.is_routed(arguments)) {
-            self.copy(arguments);
-            return Begun::Cpu(None);
-        }
-        if special.is_some_and(|policy| policy.preflight)
-            && let Some(fault) = self.foreseen(arguments)
+        let special = counted.special();
+        if (special.is_some() || standing::is_unusual())
+            && let Some(elsewhere) = self.elsewhere(arguments, special)
         {
-            self.copy(arguments);
-            return Begun::Cpu(Some(Box::new(fault)));
+            return elsewhere;
         }
         if !self.copy(arguments) && self.survey.is_training() && opaque::optimizer(arguments) != Holds::Never {
             self.survey.weigh(arguments);
         }
         Begun::Device
+    }
+
+    /// Where it begins, if not on the device.
+    #[cold]
+    fn elsewhere<A: Arguments>(&mut self, arguments: &mut A, special: Option<DevicePolicy>) -> Option<Begun> {
+        if special.is_some_and(|policy| !policy.fallback && !policy.cpu) {
+            return Some(Begun::Plain);
+        }
+        if let Some(cause) = routes::lost() {
+            return Some(Begun::Lost(cause));
+        }
+        if self.bound.is_none() && (self.is_chosen(special) || self.is_routed(arguments)) {
+            self.copy(arguments);
+            return Some(Begun::Cpu(None));
+        }
+        let fault = special.filter(|policy| policy.preflight).and_then(|_| self.foreseen(arguments))?;
+        self.copy(arguments);
+        Some(Begun::Cpu(Some(Box::new(fault))))
     }
 
     /// Whether everything is copied, to be put back.
@@ -86,7 +93,6 @@ impl Call {
         snapshot
     }
 
-    #[inline]
     fn is_chosen(&self, special: Option<DevicePolicy>) -> bool {
         let chosen = special.is_some_and(|policy| policy.cpu);
         if chosen {
@@ -95,7 +101,6 @@ impl Call {
         chosen
     }
 
-    #[inline]
     fn is_routed<A: Arguments>(&mut self, arguments: &A) -> bool {
         let mut of_arguments = None;
         let route = self.routes.route(|| (self.policy(), *of_arguments.insert(signature(arguments))));
@@ -104,7 +109,6 @@ impl Call {
         matches!(route, Route::Cpu(_))
     }
 
-    #[cold]
     fn foreseen<A: Arguments>(&self, arguments: &A) -> Option<Fault> {
         preflight::check(arguments, self.survey.origin, self.names).inspect(|fault| {
             if self.bound.is_none() {

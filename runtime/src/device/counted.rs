@@ -22,7 +22,8 @@ pub(super) struct Counted {
     slot: Option<&'static Slot>,
     began: Tick,
     exact: bool,
-    outcome: Option<Outcome>,
+    /// Whether nothing is left to count.
+    over: bool,
 }
 
 impl Counted {
@@ -30,7 +31,7 @@ impl Counted {
     pub(super) fn anywhere(site: &'static Site) -> Self {
         let began = Tick::now();
         observe::event(&Event::Started { site, at: began, attempt: 1 });
-        Self { site, slot: None, began, exact: true, outcome: None }
+        Self { site, slot: None, began, exact: true, over: false }
     }
 
     /// A call that ends on this thread.
@@ -40,7 +41,7 @@ impl Counted {
         match flight::present().and_then(|here| here.slot(site)).filter(|slot| slot.knows(tick)) {
             Some(slot) => {
                 slot.calls.start_alone();
-                Self { site, slot: Some(slot), began: Tick::from_nanos(tick), exact: false, outcome: None }
+                Self { site, slot: Some(slot), began: Tick::from_nanos(tick), exact: false, over: false }
             }
             None => Self::closely(site, tick),
         }
@@ -61,7 +62,7 @@ impl Counted {
         here.called(began);
         slot.trust(plan, tick, !observe::each_is_told());
         observe::began(site, slot.calls, began);
-        Self { site, slot: Some(slot), began, exact: true, outcome: None }
+        Self { site, slot: Some(slot), began, exact: true, over: false }
     }
 
     /// What applies to the call, where that is out of the ordinary: as the call began, so no table is looked into for the others.
@@ -72,31 +73,21 @@ impl Counted {
 
     /// The call returned.
     #[inline]
-    pub(super) fn returned(mut self, failed: bool) {
+    pub(super) fn returned(&mut self, failed: bool) {
         let at = self.began.as_nanos();
-        if let Some(slot) = self.slot
-            && !failed
-            && !self.exact
-            && coarse::now() == at
-            && slot.count(at)
-        {
-            std::mem::forget(self);
-            return;
+        let quickly = |slot: &Slot| !failed && !self.exact && coarse::now() == at && slot.count(at);
+        if self.slot.is_some_and(quickly) {
+            self.over = true;
+        } else {
+            self.end(if failed { Outcome::Error } else { Outcome::Ok });
         }
-        self.outcome = Some(if failed { Outcome::Error } else { Outcome::Ok });
     }
-}
 
-#[cold]
-fn special(site: &'static Site) -> Option<DevicePolicy> {
-    Some(policy::device(site)).filter(|policy| !policy.is_plain())
-}
-
-impl Drop for Counted {
     #[cold]
-    fn drop(&mut self) {
-        let unfinished = if std::thread::panicking() { Outcome::Panicked } else { Outcome::Cancelled };
-        let (site, outcome, at) = (self.site, self.outcome.unwrap_or(unfinished), Tick::now());
+    #[inline(never)]
+    fn end(&mut self, outcome: Outcome) {
+        self.over = true;
+        let (site, at) = (self.site, Tick::now());
         let most = at.since(self.began);
         let Some(slot) = self.slot else {
             return observe::event(&Event::Finished { site, at, outcome, elapsed: most, attempt: 1 });
@@ -106,5 +97,19 @@ impl Drop for Counted {
         let elapsed = slot.sample().map_or(most, Duration::from_nanos).clamp(least, most);
         slot.measured(u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX));
         observe::ended(site, slot.calls, at, outcome, elapsed);
+    }
+}
+
+#[cold]
+fn special(site: &'static Site) -> Option<DevicePolicy> {
+    Some(policy::device(site)).filter(|policy| !policy.is_plain())
+}
+
+impl Drop for Counted {
+    #[inline]
+    fn drop(&mut self) {
+        if !self.over {
+            self.end(if std::thread::panicking() { Outcome::Panicked } else { Outcome::Cancelled });
+        }
     }
 }

@@ -27,10 +27,12 @@ mod moving;
 mod on_cpu;
 mod opaque;
 mod preflight;
+mod rare;
 mod report;
 mod result;
 mod routes;
 mod snapshot;
+mod standing;
 mod survey;
 mod told;
 mod torch;
@@ -81,20 +83,24 @@ where
     T: Tensors<R>,
     F: for<'x> FnMut(Lent<'x, A>) -> R,
 {
-    let counted = Counted::here(site);
+    let mut counted = Counted::here(site);
     let mut call = Call::new(site, names);
     let returned = match call.begin(&mut arguments, &counted) {
         Begun::Device => {
-            let ended = attempt::run(Place::Device, || match inject::at_once(site, returns.errors) {
-                None => body(arguments.lend()),
-                Some(injected) => injected,
+            let mut returned = None;
+            let unusual = attempt::watch(Place::Device, || {
+                returned = Some(match inject::at_once(site, returns.errors) {
+                    None => body(arguments.lend()),
+                    Some(injected) => injected,
+                });
             });
-            match ended.result {
-                Ok(returned) if call.went_well(returns.errors, &returned, &arguments) => {
-                    counted.returned(false);
-                    return returned;
-                }
-                result => after(call, returns, Ended { result, ..ended }, &mut arguments, &mut body),
+            let well = returned.as_ref().is_some_and(|returned| call.went_well(returns.errors, returned, &arguments));
+            if well {
+                counted.returned(false);
+            }
+            match returned {
+                Some(returned) if well => return returned,
+                returned => after(call, returns, Ended::of(returned, unusual), &mut arguments, &mut body),
             }
         }
         Begun::Unseen => {

@@ -1,19 +1,17 @@
 //! What every function's failures say, kept for its next call; and whether the device is lost for good.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::classify::Class;
 use super::health::{Health, Route};
+use super::standing;
 use super::told::Told;
 use crate::clock::Tick;
 use crate::event::Event;
 use crate::observe;
 use crate::policy::DevicePolicy;
 use crate::site::{Site, sites};
-
-/// How many functions remember something: mostly none does, and then nothing needs to be looked up.
-static REMEMBERING: AtomicUsize = AtomicUsize::new(0);
 
 #[derive(Default)]
 struct Kept {
@@ -34,10 +32,8 @@ impl Kept {
         let changed = change(&mut health);
         let (remembers, is_routed) = (!health.is_clear(), health.is_routed());
         self.by_policy.store(health.by_policy, Ordering::Relaxed);
-        match (self.remembers.swap(remembers, Ordering::AcqRel), remembers) {
-            (false, true) => _ = REMEMBERING.fetch_add(1, Ordering::AcqRel),
-            (true, false) => _ = REMEMBERING.fetch_sub(1, Ordering::AcqRel),
-            _ => {}
+        if self.remembers.swap(remembers, Ordering::AcqRel) != remembers {
+            standing::remembers(remembers);
         }
         drop(health);
         if was_routed != is_routed {
@@ -78,7 +74,7 @@ impl Routes {
 
     #[inline]
     fn remembering(self) -> Option<&'static Kept> {
-        if REMEMBERING.load(Ordering::Acquire) == 0 { None } else { self.remembering_itself() }
+        if standing::is_remembering() { self.remembering_itself() } else { None }
     }
 
     #[cold]
@@ -137,10 +133,11 @@ static LOST: OnceLock<String> = OnceLock::new();
 /// The fault that has ended the device for this process.
 #[inline]
 pub(super) fn lost() -> Option<&'static str> {
-    LOST.get().map(String::as_str)
+    if standing::is_lost() { LOST.get().map(String::as_str) } else { None }
 }
 
 /// From now on every guarded call on an accelerator fails at once with this cause; the first cause stays.
 pub(super) fn lose(cause: &str) {
     let _ = LOST.set(cause.to_owned());
+    standing::lost();
 }

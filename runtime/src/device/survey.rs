@@ -6,6 +6,7 @@ use smallvec::SmallVec;
 use super::argument::Arguments;
 use super::left::Left;
 use super::migrate::{Seen, Visitor, Whose};
+use super::rare::Rare;
 use super::snapshot::Snapshot;
 use super::torch::{self, Device, TchError, Tensor};
 
@@ -17,7 +18,7 @@ pub(crate) struct Survey {
     notes: SmallVec<[Note; 4]>,
     /// Whether a tensor needs a gradient.
     trained: bool,
-    held: Option<Box<Held>>,
+    held: Rare<Held>,
 }
 
 /// What only some calls need.
@@ -61,7 +62,7 @@ impl Change {
 impl Survey {
     #[inline]
     pub(crate) fn new() -> Self {
-        Self { origin: Device::Cpu, notes: SmallVec::new(), trained: false, held: None }
+        Self { origin: Device::Cpu, notes: SmallVec::new(), trained: false, held: Rare::default() }
     }
 
     /// Notes all tensors; whether one of them, or a device, is an accelerator's.
@@ -82,7 +83,7 @@ impl Survey {
     #[cold]
     fn note_again<A: Arguments>(&mut self, arguments: &A) {
         self.notes.clear();
-        self.held = None;
+        self.held = Rare::default();
         arguments.visit(&mut Visitor::new(&mut self.taking(version, &mut false)));
     }
 
@@ -117,20 +118,20 @@ impl Survey {
         let gradient = if trained { Mark::of_gradient(tensor) } else { Mark::NONE };
         self.notes.push(Note { gradient, trained, place: whose.place(tensor), ..Note::plain(tensor, version, whose, uncounted) });
         if whose.exclusive {
-            self.held.get_or_insert_default().kept.push(tensor.shallow_clone());
+            self.held.get_or_default().kept.push(tensor.shallow_clone());
         }
         again
     }
 
     /// Copies the values of all tensors too. A device that has no memory for that is no reason to fail the call; it is then as without.
     pub(crate) fn copy<A: Arguments>(&mut self, arguments: &mut A) {
-        self.held.get_or_insert_default().snapshot = Snapshot::new(arguments, &self.notes).ok();
+        self.held.get_or_default().snapshot = Snapshot::new(arguments, &self.notes).ok();
     }
 
     /// Copies the values of what is under training. A device that has no memory for that is no reason to fail the call.
     #[cold]
     pub(crate) fn weigh<A: Arguments>(&mut self, arguments: &A) {
-        let weights = &mut self.held.get_or_insert_default().weights;
+        let weights = &mut self.held.get_or_default().weights;
         arguments.visit(&mut Visitor::new(&mut |_, seen| {
             let Some((tensor, _)) = seen.tensor() else { return };
             weights.push(if torch::is_trained_leaf(tensor) { torch::duplicate(tensor).ok() } else { None });
@@ -198,12 +199,12 @@ impl Survey {
     fn value(&self, at: usize) -> Option<&Tensor> {
         match self.snapshot() {
             Some(snapshot) => snapshot.value(at),
-            None => self.held.as_ref()?.weights.get(at)?.as_ref(),
+            None => self.held.get()?.weights.get(at)?.as_ref(),
         }
     }
 
     fn snapshot(&self) -> Option<&Snapshot> {
-        self.held.as_ref()?.snapshot.as_ref()
+        self.held.get()?.snapshot.as_ref()
     }
 
     /// Whether [`restore`](Self::restore) can undo changes.

@@ -18,15 +18,24 @@ pub use rule::{InvalidRule, Rule};
 pub(crate) use scope::Taken;
 pub use scope::{Scope, scope};
 
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
 use crate::event::Event;
 use crate::observe;
 use crate::policy;
 use crate::site::Site;
 
-/// Whether a fault may come: a scope was ever entered in this process, or rules of the environment or of a file are in force.
+/// Whether a scope was ever entered, or rules of the environment or of a file were ever in force.
+static EXPECTED: AtomicBool = AtomicBool::new(false);
+
+/// Whether a fault may come. Once it may, that stays so.
 #[inline]
 pub(crate) fn expected() -> bool {
-    scope::used() || plan::armed()
+    EXPECTED.load(Relaxed)
+}
+
+fn expect() {
+    EXPECTED.store(true, Relaxed);
 }
 
 /// The fault that this call of `site` is to suffer, if any.

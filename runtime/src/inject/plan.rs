@@ -3,19 +3,11 @@
 //! The n-th draw of a rule depends on its seed and on n alone: no lock, and the same calls in every run.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::fault::Fault;
 use super::rule::{Rule, Step};
 use crate::site::{Kind, Site};
-
-/// Whether there were ever rules. It stays so: where there are some, there may be more after the next reload.
-static ARMED: AtomicBool = AtomicBool::new(false);
-
-#[inline]
-pub(super) fn armed() -> bool {
-    ARMED.load(Ordering::Relaxed)
-}
 
 /// The rules in force, sorted by function.
 #[derive(Debug, Default)]
@@ -31,7 +23,8 @@ impl Plan {
         if rules.is_empty() {
             return Self::default();
         }
-        ARMED.store(true, Ordering::Relaxed);
+        // Where there are some, there may be more after the next reload.
+        super::expect();
         let known = before.map_or(&[][..], |before| &before.rules);
         let rules: Vec<Arc<Armed>> = rules.into_iter().map(|rule| Armed::again(rule, known)).collect();
         let of_name = |name| rules.iter().filter(|armed| armed.matches(name)).cloned().collect();

@@ -1,7 +1,6 @@
 //! Rules that hold inside one future only: tests that run at the same time do not disturb each other.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use super::fault::Fault;
 use super::plan::{Armed, Fits};
@@ -41,14 +40,6 @@ pub async fn scope<F: Future>(rules: impl IntoIterator<Item = Rule>, future: F) 
     scope.enter(future).await
 }
 
-/// Whether a scope was ever entered. It stays so: tests use scopes, production does not.
-static USED: AtomicBool = AtomicBool::new(false);
-
-#[inline]
-pub(super) fn used() -> bool {
-    USED.load(Relaxed)
-}
-
 impl Scope {
     /// The scope that the caller runs in.
     #[must_use]
@@ -58,7 +49,8 @@ impl Scope {
 
     /// Runs `future` in this scope: its counters go on.
     pub async fn enter<F: Future>(self, future: F) -> F::Output {
-        USED.store(true, Relaxed);
+        // Tests use scopes, production does not.
+        super::expect();
         CURRENT.scope(self, future).await
     }
 

@@ -19,7 +19,7 @@ pub(crate) use optimizer::{clear_gradients, give_gradient, is_optimizers};
 pub(crate) use raw::{accelerator, identity, is_defined, requires_grad, take_error, version, version_or_error};
 pub use tch::nn::{VarStore, Variables};
 pub use tch::{Device, Kind, TchError, Tensor};
-pub(crate) use thread::{Autocast, record_gradients, records_gradients, with_gradients, without_gradients};
+pub(crate) use thread::{Autocast, has_cuda, record_gradients, records_gradients, with_gradients, without_gradients};
 pub(crate) use tied::{Passes, counted, tied, tied_once};
 
 /// The name of a device in events, metrics and messages.

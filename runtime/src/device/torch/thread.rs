@@ -1,7 +1,13 @@
 //! What libtorch keeps for each thread: whether gradients are recorded, and autocast.
 
 use std::ffi::c_int;
-use std::sync::OnceLock;
+
+use crate::device::standing;
+
+/// Whether libtorch sees a CUDA device.
+pub(crate) fn has_cuda() -> bool {
+    tch::Cuda::is_available()
+}
 
 /// Whether this thread records gradients.
 #[inline]
@@ -45,8 +51,7 @@ impl Autocast {
     /// As they are now.
     #[inline]
     pub(crate) fn now() -> Self {
-        static CUDA: OnceLock<bool> = OnceLock::new();
-        if *CUDA.get_or_init(tch::Cuda::is_available) { Self::asked() } else { Self { nesting: 0, enabled: false } }
+        if standing::has_autocast() { Self::asked() } else { Self { nesting: 0, enabled: false } }
     }
 
     #[cold]
