@@ -126,14 +126,23 @@ pub(super) fn misplaced(head: &Head) -> Option<Verdict> {
         "found at least two devices",
         ".is_mps() to be true",
         ".is_cuda() to be true",
-        " to be MPS, got ",
+        " to be MPS, ",
+        " to be on MPS",
+        " must be on MPS",
+        " is not on the MPS device",
     ]);
+    let tells = tells || ["a", "an"].iter().any(|an| ["MPS", "CUDA"].iter().any(|name| asks_for(head, &format!(" be {an} {name} tensor"))));
     let argument = head.starts("Tensor for ") && head.contains(" is on ") && head.contains("expected ");
     match backend {
         Some(backend) if told || tells || argument => fault(backend, Class::DeviceMismatch),
         None if told => fault(Backend::Other, Class::DeviceMismatch),
         _ => None,
     }
+}
+
+/// `found_inf must be a MPS tensor`, `expected 'other' to be an MPS tensor`.
+fn asks_for(head: &Head, what: &str) -> bool {
+    ["must", "to", "should"].iter().any(|verb| head.contains(&format!(" {verb}{what}")))
 }
 
 /// `A) and weight type (B) should be the same`: one dtype on two devices is placement, two dtypes are the caller's.

@@ -116,10 +116,12 @@ fn library(head: &Head) -> Option<Class> {
     if head.contains_any(&["unable to find an engine to execute this computation", "No execution plans support the graph"]) {
         return Some(Class::UnsupportedConfig);
     }
-    if head.starts("nvrtc: error") || head.starts("NVRTC error") {
+    if head.starts_with_any(&["nvrtc: error", "NVRTC error", "CUDA NVRTC error"]) {
         return Some(Class::KernelBuild);
     }
-    let error = NAMES.iter().find_map(|name| head.line_after(name))?;
+    // The frontend of cuDNN raises what its parts say, without a name before it.
+    let unnamed = || head.starts("CUDNN_BACKEND_").then(|| head.as_str());
+    let error = NAMES.iter().find_map(|name| head.line_after(name)).or_else(unnamed)?;
     Some(status(error).unwrap_or(Class::LibraryError))
 }
 
@@ -128,7 +130,9 @@ fn status(error: &str) -> Option<Class> {
     let has = |part| error.contains(part);
     if has("_NOT_SUPPORTED") || has("_ARCH_MISMATCH") || has("is not supported") {
         Some(Class::UnsupportedConfig)
-    } else if has("_ALLOC_FAILED") || (has("CUBLAS_STATUS_NOT_INITIALIZED") && has("cublasCreate")) {
+    } else if ["_ALLOC_FAILED", "_ALLOCATION_FAILED"].into_iter().any(has)
+        || (has("CUBLAS_STATUS_NOT_INITIALIZED") && (has("cublasCreate") || has("cublasLtCreate")))
+    {
         // Creating the handle is what fails first when memory is short.
         Some(Class::OutOfMemory)
     } else {
@@ -144,11 +148,18 @@ fn unavailable(head: &Head) -> Option<Class> {
 /// A CUDA kernel that does not take a dtype, a layout, or that many elements. A kernel's name without `cuda` in it is the CPU's or shared.
 fn refusal(head: &Head) -> Option<Class> {
     let kernel = head.between("\"", "\" not implemented for '");
-    if kernel.is_some_and(|name| head.starts("\"") && name.to_ascii_lowercase().contains("cuda")) {
+    // The CPU has kernels that end so too, but none of these.
+    let upsamples = |name: &str| name.starts_with("upsample_") && name.ends_with("_out_frame");
+    let cudas = |name: &str| name.to_ascii_lowercase().contains("cuda") || upsamples(name);
+    if kernel.is_some_and(|name| head.starts("\"") && cudas(name)) {
         return Some(Class::UnsupportedDtype);
     }
-    let too_large =
-        ["elements, See https://github.com/pytorch/pytorch/issues/51871", "must fit into 32-bit index math", "canUse32BitIndexMath("];
+    let too_large = [
+        "CUDA Tensors cannot have more than",
+        "elements, See https://github.com/pytorch/pytorch/issues/51871",
+        "must fit into 32-bit index math",
+        "canUse32BitIndexMath(",
+    ];
     if head.contains_any(&too_large) {
         return Some(Class::SizeLimit);
     }
@@ -158,8 +169,15 @@ fn refusal(head: &Head) -> Option<Class> {
     if head.starts("FlashAttention only supports ") {
         return Some(Class::UnsupportedConfig);
     }
-    let refused =
-        ["not supported on CUDA", "not supported for CUDA", "not implemented for CUDA", "not implemented on CUDA", "CUDA does not support"];
+    let refused = [
+        "on CUDA is not implemented",
+        "not supported on GPUs",
+        "not supported on CUDA",
+        "not supported for CUDA",
+        "not implemented for CUDA",
+        "not implemented on CUDA",
+        "CUDA does not support",
+    ];
     let sentence = refused.iter().any(|phrase| head.contains(phrase)).then(|| head.as_str())?;
     Some(if super::words::speaks_of_dtypes(sentence) { Class::UnsupportedDtype } else { Class::UnsupportedConfig })
 }

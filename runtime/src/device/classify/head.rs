@@ -99,8 +99,9 @@ fn frame(line: &str) -> &str {
 
 /// The text of `Torch("…")`, unescaped, as `Debug` wrote it.
 fn debugged(text: &str) -> Option<String> {
-    let (_, rest) = text.split_once("Torch(")?;
-    let quoted = rest.trim_start().strip_prefix('"')?;
+    // The innermost: programs have variants of that name too, `Torch(Torch("…"))`.
+    let mut opened = text.match_indices("Torch(").map(|(at, opening)| text[at + opening.len()..].trim_start());
+    let quoted = opened.find_map(|rest| rest.strip_prefix('"'))?;
     let mut inner = String::new();
     let mut chars = quoted.chars();
     while let Some(next) = chars.next() {
@@ -133,15 +134,20 @@ fn unescape(chars: &mut std::str::Chars) -> Option<char> {
 
 /// The head, and the raise site with the frames: either may come without the other.
 fn cut(text: &str) -> (&str, &str) {
-    let end = |mark| text.find(mark).unwrap_or(text.len());
-    text.split_at(end("\nException raised from ").min(end("\nframe #0:")))
+    text.split_at(frames(text, "\n").unwrap_or(text.len()))
 }
 
 /// A text in any form without its frames, also where `Debug` has escaped them.
 pub(crate) fn without_frames(text: &str) -> &str {
-    let marks = ["\nException raised from ", "\nframe #", "\\nException raised from ", "\\nframe #"];
-    let end = marks.iter().filter_map(|mark| text.find(mark)).min().unwrap_or(text.len());
+    let end = ["\n", "\\n"].iter().filter_map(|newline| frames(text, newline)).min().unwrap_or(text.len());
     text[..end].trim()
+}
+
+/// Where the raise site or the first frame begins a line, which may be indented.
+fn frames(text: &str, newline: &str) -> Option<usize> {
+    let begins = |line: &str| ["Exception raised from ", "frame #"].iter().any(|mark| line.starts_with(mark));
+    let mut lines = text.match_indices(newline).map(|(at, newline)| (at, text[at + newline.len()..].trim_start_matches([' ', '\t'])));
+    lines.find(|(_, line)| begins(line)).map(|(at, _)| at)
 }
 
 /// What failed inside a TorchScript module, without the script's own traceback.

@@ -7,6 +7,7 @@ use super::{Backend, Class, Verdict};
 /// Texts with an opening of their own.
 const OPENINGS: &[(&str, Class)] = &[
     ("MPS backend out of memory (MPS allocated:", Class::OutOfMemory),
+    ("Failed to allocate memory on MPS", Class::OutOfMemory),
     ("Insufficient Memory (00000008:kIOGPUCommandBufferCallbackErrorOutOfMemory", Class::OutOfMemory),
     ("Invalid buffer size: ", Class::SizeLimit),
     ("kernel data offsets can't be computed using 32-bit iterator", Class::SizeLimit),
@@ -19,6 +20,7 @@ const OPENINGS: &[(&str, Class)] = &[
     ("PyTorch code is not compiled with MPS enabled", Class::BackendUnavailable),
     ("PyTorch is not compiled with MPS enabled", Class::BackendUnavailable),
     ("MPS backend is not available", Class::BackendUnavailable),
+    ("MPS backend is only supported on ", Class::BackendUnavailable),
     ("Cannot get device of pointer on MPS without", Class::BackendUnavailable),
     ("Cannot convert a MPS Tensor to float64", Class::UnsupportedDtype),
     ("Cannot convert a float64 Tensor to MPS", Class::UnsupportedDtype),
@@ -56,15 +58,19 @@ fn template(head: &Head) -> Option<Class> {
         || all(&["Unsupported scalar type '", "on MPS"])
     {
         Some(Class::UnsupportedDtype)
-    } else if head.starts("Failed to ") && head.contains_any(&["metal library", "Metal library", "pipeline state", "function state"]) {
+    } else if head.starts("Failed to ")
+        && head.contains_any(&["metal library", "Metal library", "metallib", "pipeline state", "function state"])
+    {
         Some(Class::KernelBuild)
     } else if all(&["Cannot execute ", "without MPS backend"]) {
         Some(Class::BackendUnavailable)
     } else if head.line_after("Undefined type ").is_some_and(|name| !name.contains(' ')) {
         Some(Class::UnsupportedDtype)
-    } else if head.contains("2**32 elements") {
+    } else if head.contains_any(&["2**32 elements", "exceeds Metal max", "exceeds metal max"]) {
         // Only this backend counts its elements so.
         Some(Class::SizeLimit)
+    } else if head.contains("MPS kernel failed") {
+        Some(Class::BackendInternal)
     } else if head.starts("\"") && head.between("\"", "\" not implemented for '").is_some_and(|name| name.contains("mps")) {
         Some(Class::UnsupportedDtype)
     } else {
@@ -102,6 +108,11 @@ const REFUSALS: &[&str] = &[
     "don't support",
     "no support",
     "not implemented",
+    "Not implemented",
+    "only implemented",
+    "only available",
+    "handles only",
+    "Only up to",
     "not currently",
     "not yet",
     "only supports",
@@ -155,8 +166,12 @@ fn is_subject(sentence: &str) -> bool {
     })
 }
 
-/// `name_mps not implemented for …`, `name_mps: … is not supported`.
+/// `name_mps not implemented for …`, `name_mps: … is not supported`, `mps_name: unsupported …`.
 fn is_kernel(sentence: &str) -> bool {
+    let first = sentence.split_whitespace().next().unwrap_or_default();
+    if first.contains('_') && first.split(['_', ':', '(']).any(|part| part == "mps") {
+        return true;
+    }
     const VERBS: [&str; 7] = [" not implemented", " is not ", " does not support", " doesn't support", " only supports", "(): ", ": "];
     let after = sentence.match_indices("_mps").map(|(at, name)| &sentence[at + name.len()..]);
     let unsuffixed = |rest: &str| {
@@ -171,7 +186,7 @@ fn is_kernel(sentence: &str) -> bool {
 fn asks_for_macos(sentence: &str) -> bool {
     let named = ["macOS", "MacOS"].iter().any(|name| sentence.contains(name));
     named
-        && ["requires", "or newer", "or later", "or above", "starting from", "only supported"]
+        && ["requires", "or newer", "or later", "or above", "onwards", "starting from", "only supported"]
             .iter()
             .any(|phrase| sentence.contains(phrase))
 }

@@ -135,6 +135,44 @@ const TEXTS: &[(&str, Option<(&str, Class)>)] = &[
     ),
     ("[Rank 3] Watchdog caught collective operation timeout: WorkNCCL(SeqNum=17, OpType=ALLREDUCE)", Some(("cuda", Collective))),
     ("CUDA error: operation not permitted when stream is capturing\nCUDA kernel errors", Some(("cuda", StreamCapture))),
+    // MPS, as libtorch 2.13 has them.
+    ("Not implemented for long on MPS", Some(("mps", UnsupportedDtype))),
+    ("linalg.lu_factor(): MPS only supports floats.", Some(("mps", UnsupportedDtype))),
+    ("frac_out_mps is only implemented for floating types", Some(("mps", UnsupportedDtype))),
+    ("mps_linear_backward: unsupported weights data type: Long", Some(("mps", UnsupportedDtype))),
+    ("random_mps handles only integral, floating-point and boolean types", Some(("mps", UnsupportedDtype))),
+    ("Tiling of batch matmul for larger than 2**32 entries only available from MacOS15 onwards", Some(("mps", SizeLimit))),
+    ("unfold_backward_mps :Only up to 16-dim tensors supported", Some(("mps", SizeLimit))),
+    ("scatter: tensor rank 17 exceeds Metal max of 16", Some(("mps", SizeLimit))),
+    ("tensor rank 18 exceeds metal max_ndim 16", Some(("mps", SizeLimit))),
+    ("MPS backend is only supported on devices with unified memory", Some(("mps", BackendUnavailable))),
+    ("Failed to load metallib from /tmp/kernels.metallib", Some(("mps", KernelBuild))),
+    ("linalg_qr: MPS kernel failed with error code 3", Some(("mps", BackendInternal))),
+    ("Failed to allocate memory on MPS device", Some(("mps", OutOfMemory))),
+    ("add: expected 'other' to be an MPS tensor, got cpu", Some(("mps", DeviceMismatch))),
+    ("mul: expected 'self' to be MPS, but got cpu", Some(("mps", DeviceMismatch))),
+    ("lerp: expected 'weight' to be on MPS, got cpu", Some(("mps", DeviceMismatch))),
+    ("both inputs must be on MPS device", Some(("mps", DeviceMismatch))),
+    ("Tensor is not on the MPS device.", Some(("mps", DeviceMismatch))),
+    ("found_inf must be a MPS tensor.", Some(("mps", DeviceMismatch))),
+    ("grad_scale must be a CUDA tensor.", Some(("cuda", DeviceMismatch))),
+    // CUDA, as libtorch 2.13 and its libraries have them.
+    (
+        "CUDNN_BACKEND_TENSOR_DESCRIPTOR cudnnFinalize failedptrDesc->finalize() cudnn_status: CUDNN_STATUS_SUBLIBRARY_LOADING_FAILED",
+        Some(("cuda", LibraryError)),
+    ),
+    ("CUDNN_BACKEND_OPERATION: cudnnFinalize Failed cudnn_status: CUDNN_STATUS_NOT_SUPPORTED", Some(("cuda", UnsupportedConfig))),
+    ("CUDA NVRTC error: NVRTC_ERROR_COMPILATION", Some(("cuda", KernelBuild))),
+    ("\"upsample_bilinear2d_out_frame\" not implemented for 'Byte'", Some(("cuda", UnsupportedDtype))),
+    ("\"avg_pool3d_out_frame\" not implemented for 'Bool'", None),
+    ("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED", Some(("cuda", OutOfMemory))),
+    ("CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasLtCreate(&handle)`", Some(("cuda", OutOfMemory))),
+    ("addmm: computation on CUDA is not implemented for Strided + SparseBsr @ SparseBsc", Some(("cuda", UnsupportedConfig))),
+    (
+        "Sparse operations with CUDA tensors of BFloat16 type are not supported on GPUs with compute capability < 8.0",
+        Some(("cuda", UnsupportedDtype)),
+    ),
+    ("CUDA Tensors cannot have more than 25 dimensions", Some(("cuda", SizeLimit))),
     // The program's own.
     ("mat1 and mat2 shapes cannot be multiplied (64x128 and 256x10)", None),
     ("The size of tensor a (7) must match the size of tensor b (8) at non-singleton dimension 1", None),
@@ -165,6 +203,12 @@ fn wrapped(head: &str) -> Vec<String> {
         format!("called `Result::unwrap()` on an `Err` value: Torch({full:?})"),
         format!("the actor's loss in epoch 7: Torch({full:?})"),
         format!("step failed: Internal torch error: {head}"),
+        format!("called `Result::unwrap()` on an `Err` value: Torch(Torch({full:?}))"),
+        format!("called `Result::unwrap()` on an `Err` value: LibTorch(\n    Torch(\n        {full:?},\n    ),\n)"),
+        format!(
+            "called `Result::unwrap()` on an `Err` value: the step failed\n\nCaused by:\n    Internal torch error: {}",
+            full.replace('\n', "\n    ")
+        ),
         format!("called `Result::unwrap()` on an `Err` value: Loss {{ step: 3, cause: Torch({head:?}) }}"),
         format!(
             "Internal torch error: The following operation failed in the TorchScript interpreter.\nTraceback of TorchScript (most recent call \

@@ -2,6 +2,7 @@
 
 const DTYPES: &[&str] = &[
     "float",
+    "floats",
     "float16",
     "float32",
     "float64",
@@ -55,6 +56,7 @@ const ABOUT_SIZES: &[&str] = &[
     "too many elements",
     "dimensions <=",
     "16 dimensions",
+    "16-dim",
     "dims larger",
     "greater than 16",
     "more than 16 dim",
