@@ -235,6 +235,14 @@ mod tests {
     }
 
     #[test]
+    fn a_policy_that_sends_a_function_to_the_cpu_is_a_route_too() {
+        let mut health = Health { by_policy: true, ..Health::default() };
+        assert!(health.is_routed() && !health.is_clear());
+        health.by_policy = false;
+        assert!(!health.is_routed() && health.is_clear());
+    }
+
+    #[test]
     fn a_call_that_waits_for_two_reasons_probes_when_the_longer_wait_is_over() {
         let mut health = stuck();
         health.failed(at(2), Class::OutOfMemory, 7, &POLICY);
